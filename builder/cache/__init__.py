@@ -1,0 +1,1 @@
+"""Cache records: which key was answered by which result."""

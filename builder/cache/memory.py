@@ -1,0 +1,38 @@
+"""A cache that lives as long as the process; for tests, and for builds without a store."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from builder.cache.interface import CacheRecord
+from builder.core.digest import Digest
+
+
+class MemoryCache:
+    """See CacheBackend."""
+
+    def __init__(self) -> None:
+        self._records: dict[Digest, CacheRecord] = {}
+        self._contents: dict[tuple[Digest, str], Digest] = {}
+
+    def lookup(self, keys: Collection[Digest]) -> Mapping[Digest, CacheRecord]:
+        """See CacheBackend."""
+        return {key: self._records[key] for key in keys if key in self._records}
+
+    def save(self, key: Digest, record: CacheRecord, *, replace: bool = False) -> CacheRecord:
+        """See CacheBackend."""
+        if replace:
+            self._records[key] = record
+        return self._records.setdefault(key, record)
+
+    def forget(self, key: Digest) -> None:
+        """See CacheBackend."""
+        self._records.pop(key, None)
+
+    def content(self, source: Digest, selector: str) -> Digest | None:
+        """See CacheBackend."""
+        return self._contents.get((source, selector))
+
+    def save_content(self, source: Digest, selector: str, content: Digest) -> None:
+        """See CacheBackend."""
+        self._contents[source, selector] = content

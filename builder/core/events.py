@@ -1,0 +1,79 @@
+"""What happens during a job, as events; renderers and the build record read them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from builder.core.location import Location
+
+
+class StepQueued(NamedTuple):
+    """A step of the build is known; sent for every step before the first one starts."""
+
+    step: str  # the vertex digest
+    name: str  # "[build 2/5] RUN make"
+    inputs: tuple[str, ...]
+    location: Location | None
+
+
+class StepStarted(NamedTuple):
+    """A step runs now (not sent for cached ones)."""
+
+    step: str
+    at: float  # epoch seconds
+
+
+class StepLog(NamedTuple):
+    """Bytes that a step printed; not line-aligned."""
+
+    step: str
+    stream: int  # 1 stdout, 2 stderr
+    data: bytes
+    at: float
+
+
+class StepProgress(NamedTuple):
+    """How far a transfer or another countable part of a step is; ``total`` 0: not known."""
+
+    step: str
+    item: str  # "sha256:1234… pulling"
+    current: int
+    total: int
+    unit: str  # "B" bytes, or ""
+    at: float
+
+
+class StepFinished(NamedTuple):
+    """A step is over: cached, done, failed or cancelled."""
+
+    step: str
+    at: float
+    is_cached: bool
+    error: str | None  # None: it went well
+    is_cancelled: bool = False
+    seconds: float = 0.0  # wall time of its execution; 0 for a cached step
+
+
+class Warned(NamedTuple):
+    """Something a person should know that does not stop the job."""
+
+    message: str
+    hint: str | None
+    location: Location | None
+
+
+Event = StepQueued | StepStarted | StepLog | StepProgress | StepFinished | Warned
+
+
+class Progress(Protocol):
+    """Receives events."""
+
+    def emit(self, event: Event) -> None:
+        """Must not block and must not raise; called from any thread."""
+
+
+class NoProgress:
+    """Drops every event."""
+
+    def emit(self, event: Event) -> None:
+        """Does nothing."""

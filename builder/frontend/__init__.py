@@ -1,0 +1,1 @@
+"""Frontends: text to Definition, without I/O."""

@@ -1,0 +1,115 @@
+"""Text to syntax tree: the syntactic stage, which accepts what Docker's own parser accepts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from builder.frontend.dockerfile import ast_cache
+from builder.frontend.dockerfile.lines import LineReader, LogicalLine
+from builder.frontend.dockerfile.node import Heredoc, Node, SyntaxNote, SyntaxTree, Word
+from builder.frontend.dockerfile.syntax_error import DockerfileSyntaxError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from builder.frontend.dockerfile.line_parser import HeredocToken, LineParser, Span, Statement
+
+_HEREDOC_KEYWORDS = ("run", "copy", "add")
+
+
+def parse(data: bytes, *, file: str = "Dockerfile", cache: ast_cache.ParseCache | None = None) -> SyntaxTree:
+    """The syntax tree of a Dockerfile; raises DockerfileSyntaxError for the first mistake.
+
+    ``file`` is what locations call it. What ``cache`` remembers is not parsed again, nor is Lark imported.
+    """
+    if cache is None:
+        return _FileParser(data, file).parse()
+    key = ast_cache.cache_key(data)
+    if (value := cache.get(key)) is not None and (tree := ast_cache.unpack(value, file=file)) is not None:
+        return tree
+    tree = _FileParser(data, file).parse()
+    cache.put(key, ast_cache.pack(tree))
+    return tree
+
+
+class _FileParser:
+    """One pass over one file."""
+
+    def __init__(self, data: bytes, file: str) -> None:
+        self._file = file
+        self._reader = LineReader(data, file=file)
+        self._notes: list[SyntaxNote] = []
+
+    def parse(self) -> SyntaxTree:
+        # Imported where the work starts: a build whose Dockerfile is remembered does without Lark.
+        from builder.frontend.dockerfile.line_parser import line_parser
+
+        reader = self._reader
+        nodes: list[Node] = []
+        while (line := reader.next_line()) is not None:
+            # The escape directive comes before any instruction, so it is settled by now.
+            nodes.append(self._node(line, line_parser(reader.escape)))
+        if not nodes:
+            raise DockerfileSyntaxError(
+                "file with no instructions", hint="a Dockerfile begins with FROM", location=reader.location_of_end()
+            )
+        reader.check_end()
+        notes = sorted([*reader.notes, *self._notes], key=lambda note: note.location)
+        return SyntaxTree(tuple(nodes), tuple(reader.directives), tuple(notes), reader.escape)
+
+    def _node(self, line: LogicalLine, parser: LineParser) -> Node:
+        from builder.frontend.dockerfile.line_parser import LineError
+
+        if not line.text:
+            return _nothing(line)
+        try:
+            statement = parser.statement(line.text)
+        except LineError as error:
+            raise DockerfileSyntaxError(
+                error.message, hint=error.hint, location=line.locate(error.start, error.end)
+            ) from None
+        heredocs: tuple[Heredoc, ...] = ()
+        if "<<" in line.text and _may_have_heredocs(statement):
+            heredocs = tuple(self._heredoc(line, token) for token in parser.heredocs(line.text))
+        return self._build(line, statement, heredocs)
+
+    def _heredoc(self, line: LogicalLine, token: HeredocToken) -> Heredoc:
+        location = line.locate(token.start, token.end)
+        body = self._reader.heredoc_body(token.name, is_chomped=token.is_chomped)
+        if body is None:
+            raise DockerfileSyntaxError(
+                "unterminated heredoc",
+                hint=f'the text must end with a line that is exactly "{token.name}"',
+                location=location,
+            )
+        content = _without_tabs(body) if token.is_chomped else body
+        return Heredoc(
+            token.name, token.file_descriptor, token.is_expanded, token.is_chomped, content, body, location
+        )
+
+    def _build(self, line: LogicalLine, statement: Statement, heredocs: tuple[Heredoc, ...]) -> Node:
+        """The node of an instruction, or of the one below ONBUILD, which shares its heredocs."""
+        trigger = statement.trigger and self._build(line, statement.trigger, heredocs)
+        keyword = statement.keyword
+        is_outermost = keyword.start == 0 or not line.text[: keyword.start].strip()
+        if statement.after_array is not None:
+            self._notes.append(_dropped_text(line, statement.after_array))
+        return Node(
+            keyword=keyword.text.lower(),
+            keyword_as_written=keyword.text,
+            keyword_location=line.locate(keyword.start, keyword.end),
+            flags=_words(line, statement.flags),
+            words=_words(line, statement.words),
+            is_json=statement.is_json,
+            original=line.original if is_outermost else line.text[keyword.start :],
+            heredocs=heredocs,
+            trigger=trigger,
+            comments=line.comments if is_outermost else (),
+            location=self._extent(line, keyword.start),
+        )
+
+    def _extent(self, line: LogicalLine, start: int) -> Location:
+        """From the keyword to the last line that belongs to the instruction."""
+        location = line.locate(start, start)
+        end_line = self._reader.end_line
+        return location._replace(end_line=end_line, end_column=self._reader.end_column(end_line))

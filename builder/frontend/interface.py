@@ -1,0 +1,74 @@
+"""What a frontend is given, what it may ask, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from builder.core.digest import Digest
+from builder.core.events import Warned
+from builder.core.image import ImageConfig
+from builder.core.platform import Platform
+from builder.llb.definition import Definition
+
+
+class ResolvedImage(NamedTuple):
+    """What a name means now."""
+
+    reference: str  # the full name: docker.io/library/busybox:latest
+    digest: Digest  # of the manifest for the platform, or of the config of an image that was built here
+    config: ImageConfig
+
+
+class Bridge(Protocol):
+    """The questions a frontend may ask; the same answers give the same definition."""
+
+    def resolve_image(self, reference: str, platform: Platform) -> ResolvedImage:
+        """``reference`` as written, "busybox". Raises PybuildError (not found, denied, …)."""
+
+
+class ParseCache(Protocol):
+    """Remembers parses; may forget any of them at any time."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """None: not known."""
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """May do nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrontendRequest:
+    """One build, for one platform."""
+
+    source: bytes  # the Dockerfile
+    file: str = "Dockerfile"  # its name in messages
+    build_args: Mapping[str, str] = field(default_factory=dict)
+    target: str | None = None  # a stage's name or index; None: the last one
+    labels: Mapping[str, str] = field(default_factory=dict)  # --label, over those of the file
+    platform: Platform = field(default_factory=Platform.host)  # of the result
+    build_platform: Platform = field(default_factory=Platform.host)
+    network: str | None = None  # --network: replaces "default" of every RUN
+    ignores_cache: bool = False  # --no-cache
+    parse_cache: ParseCache | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrontendResult:
+    """``image`` lacks diff_ids and creation times of the new steps; its history has an entry for each.
+
+    A new history entry has ``created`` "" and stands for a layer unless ``is_empty_layer``, in the order of the
+    layers of ``definition.target``.
+    """
+
+    definition: Definition
+    image: ImageConfig
+    warnings: tuple[Warned, ...] = ()
+
+
+class Frontend(Protocol):
+    """Turns source text into a definition."""
+
+    def convert(self, request: FrontendRequest, bridge: Bridge) -> FrontendResult:
+        """Pure apart from ``bridge``. Raises PybuildError with a location."""

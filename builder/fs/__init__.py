@@ -1,0 +1,1 @@
+"""File trees and their byte streams; knows nothing of images or builds."""

@@ -1,0 +1,1 @@
+"""Build definitions as values: flat, frozen, digest-keyed; no I/O."""

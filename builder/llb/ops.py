@@ -1,0 +1,107 @@
+"""The operations of a definition, in the shape of BuildKit's LLB: source, exec, file, merge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from builder.core.canonical import unhashed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceOp:
+    """Something from outside; no inputs, one output.
+
+    ``identifier`` is ``docker-image://docker.io/library/busybox:latest@sha256:…``, ``local://NAME`` (a directory that
+    the session knows under that name: "context"), and later ``git://…``, ``https://…``, ``oci-layout://…``.
+    """
+
+    identifier: str
+    attributes: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputMount:
+    """Where an input of an exec is mounted; ``input`` -1: an empty tree. ``output`` None: writes are dropped."""
+
+    input: int
+    target: str
+    selector: str = ""  # the path inside the input that is mounted; "" is its root
+    is_read_only: bool = False
+    output: int | None = None
+    is_content_keyed: bool = False  # the key holds the content of what is mounted, not its history
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecOp:
+    """A process over a root file system. ``mounts[0]`` is the root, with output 0."""
+
+    args: tuple[str, ...]
+    env: tuple[str, ...] = ()  # "NAME=value", in order
+    cwd: str = "/"
+    user: str = ""
+    mounts: tuple[InputMount, ...] = (InputMount(input=0, target="/", output=0),)
+    network: str = "default"  # default, none, host
+    security: str = "sandbox"  # sandbox, insecure
+    hostname: str = ""
+    host_names: tuple[str, ...] = ()  # the names of extra hosts; their addresses are no identity
+    unkeyed_env: tuple[str, ...] = unhashed(())  # proxy settings: seen by the process, not by the key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyAction:
+    """Copies one source path (or pattern) of an input into the tree that the file op makes.
+
+    With the meaning of COPY/ADD: a directory copies its contents; ``destination`` ends in "/" (or is an existing
+    directory): a file is placed inside it under its own name.
+    """
+
+    input: int  # index into the vertex's inputs
+    source: str  # absolute inside the input, "/" its root; may hold Go filepath.Match wildcards
+    destination: str  # absolute inside the result; a trailing "/" matters
+    owner: str | None = None  # "user[:group]", names looked up in the result's tree; None: see keeps_owner
+    mode: str | None = None  # octal "0644" or symbolic, of files and directories; None: keep the source's
+    keeps_owner: bool = False  # False: 0:0 unless owner says otherwise (context); True: the source's ids (--from)
+    unpacks: bool = False  # a local tar archive (by content) is extracted instead
+    allows_wildcards: bool = True
+    parents_pivot: bool = False  # --parents
+    includes: tuple[str, ...] = ()
+    excludes: tuple[str, ...] = ()
+    location_hint: str = unhashed("")  # the source as the user wrote it, for messages
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MakeFileAction:
+    """Writes a file (COPY of a heredoc)."""
+
+    destination: str  # absolute; a trailing "/" was already resolved by the frontend
+    data: bytes
+    mode: str = "0644"
+    owner: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MakeDirectoryAction:
+    """Makes a directory with its parents (WORKDIR); an existing one is left as it is."""
+
+    path: str
+    mode: int = 0o755
+    owner: str | None = None  # "user[:group]"
+
+
+FileAction = CopyAction | MakeFileAction | MakeDirectoryAction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileOp:
+    """File actions, in order, on input ``base`` (-1: on an empty tree); one output."""
+
+    actions: tuple[FileAction, ...]
+    base: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MergeOp:
+    """The inputs' trees laid over one another, first lowest; one output."""
+
+
+OpSpec = SourceOp | ExecOp | FileOp | MergeOp

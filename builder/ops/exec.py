@@ -1,0 +1,137 @@
+"""RUN: a process over the input's tree; what it leaves in the upper directory is the result."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import time
+from collections.abc import Sequence
+
+from builder.core.canonical import digest_of
+from builder.core.digest import Digest
+from builder.core.errors import Kind, PybuildError
+from builder.core.job import Job
+from builder.core.mount import Mount
+from builder.executor.interface import Executor, ProcessIO, ProcessSpec
+from builder.fs.tree import StackedTree
+from builder.llb.definition import Vertex
+from builder.llb.ops import ExecOp, InputMount
+from builder.ops.pump import pump
+from builder.ops.results import Result, SnapshotResult, snapshot_of
+from builder.solver.interface import CacheMap, Dep, Executed
+from builder.store.interface import ActiveSnapshot, Snapshotter
+
+# Docker makes these in the layer when the image lacks them; runc needs them to mount over.
+_NEEDED_DIRECTORIES = ("dev", "etc", "proc", "sys")
+
+_DEFAULT_HOSTNAME = "buildkitsandbox"
+
+
+class StepFailed(PybuildError):
+    """A step's process ended with a non-zero exit code."""
+
+    kind = Kind.FAILED
+    code = "step-failed"
+
+    def __init__(self, args: Sequence[str], exit_code: int, step: str) -> None:
+        super().__init__(
+            f'process "{shlex.join(args) if len(args) != 3 else " ".join(args)}" did not complete successfully:'
+            f" exit code: {exit_code}",
+            hint=_exit_hint(exit_code),
+        )
+        self.exit_code = exit_code
+        self.step = step
+
+
+def _exit_hint(exit_code: int) -> str | None:
+    match exit_code:
+        case 126:
+            return "126: the command was found and cannot be executed; look at its mode and its first line"
+        case 127:
+            return "127: a command was not found; look at PATH and at what the image has installed"
+        case 137:
+            return "137: killed (SIGKILL); the machine may have run out of memory"
+        case code if code > 128:
+            return f"{code}: ended by signal {code - 128}"
+    return None
+
+
+class ExecOperation:
+    """One ExecOp vertex."""
+
+    def __init__(
+        self, digest: Digest, vertex: Vertex, op: ExecOp, snapshots: Snapshotter, executor: Executor
+    ) -> None:
+        self._step = str(digest)
+        self._vertex = vertex
+        self._op = op
+        self._snapshots = snapshots
+        self._executor = executor
+
+    def cache_map(self, job: Job) -> CacheMap[Result]:
+        """See Op."""
+        identity = ("exec", self._op, str(self._vertex.platform or ""))
+        return CacheMap(digest_of(identity), tuple(Dep() for _ in self._vertex.inputs))
+
+    def execute(self, job: Job, inputs: Sequence[Result]) -> Executed[Result]:
+        """See Op."""
+        root = self._op.mounts[0]
+        parent = snapshot_of(inputs[root.input]) if root.input >= 0 else ""
+        active = self._snapshots.prepare(parent)
+        try:
+            self._make_needed_directories(active)
+            mounts = [*self._snapshots.mounts(active)]
+            mounts += [self._mount(mount, inputs) for mount in self._op.mounts[1:]]
+            exit_code = self._run(mounts, job)
+            if exit_code != 0:
+                self._snapshots.keep_failed(active)
+                job.cancel.check()  # a killed step did not fail by itself
+                raise StepFailed(self._op.args, exit_code, self._step)
+            return Executed((SnapshotResult(self._snapshots.commit(active, created_at=time.time()).name),))
+        except BaseException:
+            self._snapshots.discard(active)
+            raise
+
+    def _run(self, mounts: Sequence[Mount], job: Job) -> int:
+        op = self._op
+        process = ProcessSpec(
+            args=op.args,
+            env=(*op.env, *op.unkeyed_env),
+            cwd=op.cwd,
+            user=op.user,
+            hostname=op.hostname or _DEFAULT_HOSTNAME,
+            # The default network is the host's until bridges come (docs/differences.md).
+            network="none" if op.network == "none" else "host",
+            is_privileged=op.security == "insecure",
+        )
+        out, out_writer = os.pipe2(os.O_CLOEXEC)
+        err, err_writer = os.pipe2(os.O_CLOEXEC)
+        try:
+            try:
+                running = self._executor.start(process, mounts, ProcessIO(stdout=out_writer, stderr=err_writer), job)
+            finally:
+                os.close(out_writer)
+                os.close(err_writer)
+            pump(self._step, out, err, job.progress, lambda: job.cancel.is_cancelled)
+            return running.wait()
+        finally:
+            os.close(out)
+            os.close(err)
+
+    def _make_needed_directories(self, active: ActiveSnapshot) -> None:
+        lowers = self._snapshots.lowers(active.parent)
+        # Images have them in their base: look there first, it is one stat each for any depth.
+        missing = [n for n in _NEEDED_DIRECTORIES if not (lowers and os.path.lexists(f"{lowers[-1]}/{n}"))]
+        tree = StackedTree(lowers)
+        for name in missing:
+            if tree.lookup(name) is None:
+                os.mkdir(active.upper / name, 0o755)
+                os.chmod(active.upper / name, 0o755)
+
+    def _mount(self, mount: InputMount, inputs: Sequence[Result]) -> Mount:
+        assert mount.is_read_only and mount.input >= 0, "writable mounts come with RUN --mount"
+        assert not mount.selector, "selectors come with RUN --mount"
+        lowers = self._snapshots.lowers(snapshot_of(inputs[mount.input]))
+        if len(lowers) == 1:
+            return Mount("bind", lowers[0], mount.target, ("ro", "nosuid", "nodev"))
+        return Mount("overlay", "overlay", mount.target, tuple(f"lowerdir+={lower}" for lower in lowers))

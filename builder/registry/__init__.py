@@ -1,0 +1,1 @@
+"""The client of OCI distribution registries: manifests and blobs, verified as they arrive."""

@@ -1,0 +1,182 @@
+"""HTTP as registries need it: pools, TLS, proxies, and redirects that never carry credentials away.
+
+urllib3 lives here, imported when the first request is made (87 ms). It neither retries nor redirects for us:
+both decide about credentials and about what is told to people.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urljoin, urlsplit, urlunsplit
+
+from builder.registry.answer import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, Answer, finish, translate
+from builder.registry.config import Endpoint, is_loopback
+from builder.registry.retry import EndpointFailed
+
+if TYPE_CHECKING:
+    import ssl
+
+    import urllib3
+
+MAX_REDIRECTS = 5
+
+
+class Request(NamedTuple):
+    """``is_verified``: the answer's digest is known, so it may come from anywhere, over anything."""
+
+    endpoint: Endpoint
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes | None = None
+    is_verified: bool = False
+    may_redirect: bool = True
+
+
+class Transport:
+    """Connection pools, by TLS settings and proxy; thread-safe, opens nothing before the first request."""
+
+    def __init__(self, *, proxies: Mapping[str, str] | None = None, user_agent: str = "pybuild") -> None:
+        """``proxies`` are HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, in either case."""
+        self._proxies = {k.lower(): v for k, v in (proxies or {}).items()}
+        self._user_agent = user_agent
+        self._pools: dict[tuple[str, bool, str, str], urllib3.PoolManager] = {}
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """Drop idle connections."""
+        with self._lock:
+            pools, self._pools = list(self._pools.values()), {}
+        for pool in pools:
+            pool.clear()
+
+    def open(self, request: Request) -> Answer:
+        """Send and follow redirects. Any status but 3xx is an answer. Raises EndpointFailed."""
+        url, headers = request.url, dict(request.headers)
+        headers.setdefault("User-Agent", self._user_agent)
+        for _ in range(MAX_REDIRECTS + 1):
+            response = self._send(request, url, headers)
+            location = response.headers.get("Location")
+            if response.status not in (301, 302, 303, 307, 308) or location is None:
+                return Answer(response, urlsplit(url).netloc, _origin(url) != _origin(request.url))
+            finish(response)
+            following = redirected(request, url, location)
+            if _origin(following) != _origin(url):
+                headers.pop("Authorization", None)
+            url = following
+        raise EndpointFailed(request.endpoint, f"more than {MAX_REDIRECTS} redirects")
+
+    def _send(self, request: Request, url: str, headers: Mapping[str, str]) -> urllib3.BaseHTTPResponse:
+        import urllib3
+
+        timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=READ_TIMEOUT_S)
+        try:
+            pool = self._pool(request.endpoint, url)
+            return pool.request(
+                request.method,
+                url,
+                body=request.body,
+                headers=headers,
+                redirect=False,
+                retries=False,
+                preload_content=False,
+                decode_content=False,
+                timeout=timeout,
+            )
+        except (urllib3.exceptions.HTTPError, OSError, UnicodeError) as error:
+            raise translate(request.endpoint, error, host=urlsplit(url).netloc) from error
+
+    def _pool(self, endpoint: Endpoint, url: str) -> urllib3.PoolManager:
+        parts = urlsplit(url)
+        # Its own certificate rules are for the registry; where it redirects to, the system's rules hold.
+        is_own = _authority(url) == _authority(f"{endpoint.scheme}://{endpoint.host}")
+        is_verified = endpoint.is_verified if is_own else True
+        ca = endpoint.ca if is_own else ""
+        proxy = self._proxy(parts.scheme, parts.netloc, parts.hostname or "")
+        key = (parts.scheme, is_verified, ca, proxy)
+        with self._lock:
+            pool = self._pools.get(key)
+            if pool is None:
+                needs_tls = "https" in (parts.scheme, urlsplit(proxy).scheme)
+                context = _tls(endpoint, is_verified=is_verified, ca=ca) if needs_tls else None
+                pool = self._pools[key] = _new_pool(context, proxy)
+            return pool
+
+    def _proxy(self, scheme: str, netloc: str, hostname: str) -> str:
+        if is_loopback(netloc) or _is_exempt(hostname, netloc, self._proxies.get("no_proxy", "")):
+            return ""
+        proxy = self._proxies.get(f"{scheme}_proxy") or self._proxies.get("all_proxy", "")
+        return proxy if not proxy or "://" in proxy else f"http://{proxy}"
+
+
+def redirected(request: Request, url: str, location: str) -> str:
+    """Where to go from ``url``; refuses what no registry has a reason for."""
+    try:
+        following = urljoin(url, location)
+        parts = urlsplit(following)
+        _authority(following)
+    except ValueError as error:
+        raise EndpointFailed(request.endpoint, "redirect to something that is no address") from error
+    where = f"{parts.scheme}://{parts.hostname or ''}"
+    if not request.may_redirect:
+        raise EndpointFailed(request.endpoint, f"a request with credentials was redirected to {where}")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise EndpointFailed(request.endpoint, f'redirect to an address of scheme "{parts.scheme[:20]}"')
+    if parts.scheme == "http" and urlsplit(url).scheme == "https" and not request.is_verified:
+        raise EndpointFailed(request.endpoint, f"redirect from https to {where}, where anybody could answer")
+    # A user name in the address would become an Authorization header.
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def _origin(url: str) -> tuple[str, str]:
+    return urlsplit(url).scheme, _authority(url)
+
+
+def _authority(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{(parts.hostname or '').lower()}:{parts.port or {'http': 80, 'https': 443}.get(parts.scheme)}"
+
+
+def _new_pool(context: ssl.SSLContext | None, proxy: str) -> urllib3.PoolManager:
+    import urllib3
+
+    if not proxy:
+        return urllib3.PoolManager(num_pools=32, maxsize=16, ssl_context=context)
+    parts = urlsplit(proxy)
+    headers = None
+    if parts.username is not None:
+        from urllib.parse import unquote
+
+        login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        headers = urllib3.make_headers(proxy_basic_auth=login)
+    bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    return urllib3.ProxyManager(bare, proxy_headers=headers, num_pools=32, maxsize=16, ssl_context=context)
+
+
+def _tls(endpoint: Endpoint, *, is_verified: bool, ca: str) -> ssl.SSLContext:
+    import ssl
+
+    context = ssl.create_default_context()
+    if not is_verified:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    elif ca:
+        try:
+            context.load_verify_locations(cafile=ca)
+        except OSError as error:
+            reason = f'the certificates in "{ca}" cannot be read: {(error.strerror or str(error)).lower()}'
+            raise EndpointFailed(endpoint, reason) from error
+    return context
+
+
+def _is_exempt(hostname: str, netloc: str, no_proxy: str) -> bool:
+    """``NO_PROXY``: host names, ``.domain`` or ``domain`` with all below, ``host:port``, or ``*``."""
+    for entry in (e.strip().lower() for e in no_proxy.split(",")):
+        bare = entry.removeprefix("*").removeprefix(".")
+        if entry == "*" or (entry and entry == netloc.lower()):
+            return True
+        if bare and (hostname.lower() == bare or hostname.lower().endswith(f".{bare}")):
+            return True
+    return False

@@ -1,0 +1,1 @@
+"""Linux namespaces, mounts, capabilities; knows nothing of builds."""

@@ -1,0 +1,72 @@
+"""Capabilities: names and numbers, and the set that a container starts with."""
+
+from __future__ import annotations
+
+import os
+
+from builder.sandbox import syscalls
+
+# linux/capability.h, in the order of their numbers.
+NAMES = (
+    "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP",
+    "LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW", "IPC_LOCK", "IPC_OWNER",
+    "SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT", "SYS_ADMIN", "SYS_BOOT", "SYS_NICE",
+    "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "MKNOD", "LEASE", "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP",
+    "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG", "WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF",
+    "CHECKPOINT_RESTORE",
+)  # fmt: skip
+
+# What `docker run` gives, and BuildKit to a RUN.
+DEFAULT = (
+    "AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "NET_RAW",
+    "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT",
+)  # fmt: skip
+
+# Without these no sandbox can be made: mounts and namespaces, the user, the bounding set, /dev.
+REQUIRED = ("SYS_ADMIN", "SETUID", "SETGID", "SETPCAP", "MKNOD")
+
+_EINVAL = 22
+
+
+def mask(names: tuple[str, ...]) -> int:
+    """The bits of ``names``, as /proc/PID/status shows them."""
+    return sum(1 << NAMES.index(name) for name in names)
+
+
+def missing(effective: int, names: tuple[str, ...] = REQUIRED) -> tuple[str, ...]:
+    """Those of ``names`` that a process with this effective set lacks, as ``CAP_…``."""
+    return tuple(f"CAP_{name}" for name in names if not effective >> NAMES.index(name) & 1)
+
+
+def effective(status: bytes) -> int:
+    """``CapEff`` of the text of /proc/PID/status; 0 if there is none."""
+    for line in status.splitlines():
+        if line.startswith(b"CapEff:"):
+            return int(line.split()[1], 16)
+    return 0
+
+
+def own_effective() -> int:
+    """The effective set of the calling thread."""
+    fd = os.open("/proc/thread-self/status", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return effective(os.read(fd, 65536))
+    finally:
+        os.close(fd)
+
+
+def restrict(keep: int) -> None:
+    """Drop everything but ``keep`` from every set; inheritable and ambient end up empty."""
+    number = 0
+    while True:
+        try:
+            if not keep >> number & 1:
+                syscalls.prctl(syscalls.PR_CAPBSET_DROP, number)
+        except OSError as error:
+            # Past the last capability of the running kernel; a newer one may have more than NAMES.
+            if error.errno != _EINVAL:
+                raise
+            break
+        number += 1
+    syscalls.prctl(syscalls.PR_CAP_AMBIENT, syscalls.PR_CAP_AMBIENT_CLEAR_ALL)
+    syscalls.capset(keep, keep, 0)

@@ -1,0 +1,62 @@
+"""The launcher program: ``python -I -S launcher.py FD PARENT``, ``--describe`` or ``--run`` with a spec on stdin.
+
+It stands beside the build and starts every sandbox: a process of its own that has one thread, few modules and
+no environment, so that a clone of it is cheap and carries nothing of the caller. It imports only what a test
+allows. ``docs/hacking/replay.md`` shows the two other uses.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def main(arguments: list[str]) -> int:
+    """Serves until the parent goes, or does one of the things for people."""
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    # Last, so that nothing beside the package can stand in for a module of the standard library.
+    sys.path.append(root)
+    if arguments[:1] in (["--describe"], ["--run"]):
+        return _by_hand(arguments[0])
+    connection, parent = map(int, arguments)
+    os.chdir("/")
+    os.umask(0o022)
+    os.closerange(connection + 1, os.sysconf("SC_OPEN_MAX"))
+    from builder.sandbox.serve import Server
+
+    Server(connection, parent).run()
+    return 0
+
+
+def _by_hand(action: str) -> int:
+    """Print a recorded spec's plan, or run it with this process's stdout and stderr."""
+    import marshal
+
+    from builder.sandbox import child, steps, syscalls
+
+    spec = marshal.loads(sys.stdin.buffer.read())  # noqa: S302 - the user's own file
+    if action == "--describe":
+        for operation in steps.plan(spec):
+            sys.stdout.write(f"{operation.describe()}\n")
+        sys.stdout.write(f"run {' '.join(ascii(os.fsdecode(word)) for word in spec['args'])}\n")
+        return 0
+    spec.update(has_stdin=False, is_terminal=False)
+    namespaces = syscalls.CLONE_NEWNS | syscalls.CLONE_NEWPID | syscalls.CLONE_NEWUTS | syscalls.CLONE_NEWIPC
+    if spec["network"] == "none":
+        namespaces |= syscalls.CLONE_NEWNET
+    read_end, write_end = os.pipe2(os.O_CLOEXEC)
+    pid, _ = syscalls.clone(namespaces)
+    if pid == 0:
+        child.become(spec, (1, 2), write_end)
+    os.close(write_end)
+    with open(read_end, "rb") as report:
+        while report.peek(1):
+            kind, value = marshal.load(report)  # noqa: S302 - written by child.become
+            if kind == "failed":
+                sys.stderr.write(f"{value[1]}: {value[3]}\n")
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return status if status >= 0 else 128 - status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

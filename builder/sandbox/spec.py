@@ -1,0 +1,111 @@
+"""SandboxSpec: everything that the launcher is told about one process, and how it is written down."""
+
+from __future__ import annotations
+
+import marshal
+import os
+from typing import NamedTuple, TypedDict
+
+from builder.core.errors import Kind, PybuildError
+from builder.core.mount import Mount
+
+NETWORKS = ("host", "none")
+# type, source, target, options: a Mount with its paths as the kernel wants them.
+RawMount = tuple[str, bytes, bytes, tuple[str, ...]]
+
+
+class InvalidSandbox(PybuildError):
+    """A process description that cannot be carried out, whatever the image holds."""
+
+    kind = Kind.INVALID
+    code = "invalid-sandbox"
+
+
+class RawSpec(TypedDict):
+    """What travels to the launcher, in types that ``marshal`` has.
+
+    Text of the image is UTF-8 with surrogate escapes, whatever locale the caller has; host paths are in the
+    caller's file system encoding.
+    """
+
+    args: tuple[bytes, ...]
+    env: tuple[bytes, ...]
+    cwd: bytes
+    user: str
+    hostname: str
+    network: str
+    mounts: tuple[RawMount, ...]
+    is_privileged: bool
+    is_read_only: bool
+    is_terminal: bool
+    has_stdin: bool
+
+
+class SandboxSpec(NamedTuple):
+    """One process. The first mount has target "/"; the others are made in the order given.
+
+    Beyond ``builder.core.mount.Mount``: an overlay takes the option ``sync`` (a program's fsync reaches the
+    disk; without it the mount is ``volatile``, which makes its end cheap), and other options go to the kernel
+    as they are. A tmpfs's options go to the kernel, but for the flags ``ro``, ``nosuid``, ``nodev``, ``noexec``.
+    """
+
+    args: tuple[str, ...]
+    mounts: tuple[Mount, ...]
+    env: tuple[str, ...] = ()
+    cwd: str = "/"
+    user: str = ""
+    hostname: str = "buildkitsandbox"
+    network: str = "host"
+    is_privileged: bool = False
+    is_read_only: bool = False
+    is_terminal: bool = False
+
+    def encode(self, *, has_stdin: bool = False) -> bytes:
+        """For the launcher, and for ``launcher.py --describe``; raises InvalidSandbox."""
+        self._check()
+        raw: RawSpec = {
+            "args": tuple(map(_inside, self.args)),
+            "env": tuple(map(_inside, self.env)),
+            "cwd": _inside(self.cwd),
+            "user": self.user,
+            "hostname": self.hostname,
+            "network": self.network,
+            "mounts": tuple(_raw_mount(mount) for mount in self.mounts),
+            "is_privileged": self.is_privileged,
+            "is_read_only": self.is_read_only,
+            "is_terminal": self.is_terminal,
+            "has_stdin": has_stdin,
+        }
+        return marshal.dumps(raw)
+
+    def _check(self) -> None:
+        if not self.args:
+            raise InvalidSandbox("no command specified", hint="give CMD, ENTRYPOINT or arguments")
+        if not self.mounts or self.mounts[0].target != "/":
+            raise InvalidSandbox("the first mount is not the root file system")
+        if not self.cwd.startswith("/"):
+            raise InvalidSandbox(f'the working directory "{self.cwd}" is not an absolute path')
+        if self.network not in NETWORKS:
+            raise InvalidSandbox(f'unknown network "{self.network}"', hint=f"known: {', '.join(NETWORKS)}")
+        for mount in self.mounts:
+            if not mount.target.startswith("/"):
+                raise InvalidSandbox(f'the mount target "{mount.target}" is not an absolute path')
+        for variable in self.env:
+            if variable.find("=") < 1:
+                raise InvalidSandbox(f'"{variable}" is not of the form NAME=value')
+
+
+def _raw_mount(mount: Mount) -> RawMount:
+    if mount.type not in ("overlay", "bind", "tmpfs"):
+        raise InvalidSandbox(f'the sandbox makes no mount of type "{mount.type}"')
+    return mount.type, os.fsencode(mount.source), _inside(mount.target), mount.options
+
+
+def _inside(text: str) -> bytes:
+    try:
+        data = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as error:
+        raise InvalidSandbox(f"{ascii(text)} cannot be written as UTF-8") from error
+    if b"\0" in data:
+        raise InvalidSandbox(f"{ascii(text)[:200]} holds a NUL character")
+    return data

@@ -1,0 +1,320 @@
+"""What the child does to itself before it runs the program, as a list of operations that can be printed."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from builder.sandbox import capabilities, mounting, rootpath, syscalls, users
+from builder.sandbox.devices import Devices
+
+TYPE_CHECKING = False  # importing typing takes longer than a step
+if TYPE_CHECKING:
+    from builder.sandbox.spec import RawMount, RawSpec
+
+# runc's defaults as moby and BuildKit have them.
+MASKED_PATHS = (
+    "/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
+    "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware", "/sys/devices/virtual/powercap",
+)  # fmt: skip
+READ_ONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+
+# Far above any real file; an image must not make the set-up eat memory.
+_USER_FILE_LIMIT = 16 << 20
+_NOSUID_NODEV_NOEXEC = (
+    syscalls.MOUNT_ATTR_NOSUID | syscalls.MOUNT_ATTR_NODEV | syscalls.MOUNT_ATTR_NOEXEC
+)
+
+
+class Sandbox:
+    """What the operations find out for each other and for the program."""
+
+    __slots__ = ("identity", "stubs")
+
+    def __init__(self) -> None:
+        self.stubs: list[rootpath.Stub] = []
+        self.identity = users.Identity(0, 0, (), "/")
+
+
+class Operation:
+    """One thing to do: ``prepare`` sees the host's files, ``execute`` the new root. Both raise OSError."""
+
+    def describe(self) -> str:
+        """What an error message and ``--describe`` call it."""
+        raise NotImplementedError
+
+    def prepare(self) -> None:
+        """Before pivot_root, for all operations in order."""
+
+    def execute(self, sandbox: Sandbox) -> None:
+        """After pivot_root, for all operations in order."""
+
+
+class Root(Operation):
+    """The root file system; executing it is the pivot."""
+
+    def __init__(self, mount: RawMount) -> None:
+        self.mount = mount
+        self.fd = -1
+
+    def describe(self) -> str:
+        return f"make the root file system: {_describe(self.mount)}"
+
+    def prepare(self) -> None:
+        syscalls.mount(None, b"/", None, syscalls.MS_REC | syscalls.MS_PRIVATE)
+        self.fd = _make(self.mount)
+
+    def execute(self, sandbox: Sandbox) -> None:
+        # On top of the old root, and then in its place: no directory of the host is needed for it.
+        place = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        syscalls.move_mount(self.fd, place)
+        os.close(place)
+        os.fchdir(self.fd)
+        syscalls.pivot_root(b".", b".")
+        syscalls.umount2(b".", syscalls.MNT_DETACH)
+        os.chdir("/")
+        os.close(self.fd)
+
+
+class KernelFilesystem(Operation):
+    """/proc or /sys."""
+
+    def __init__(self, kind: str, target: str, *, is_read_only: bool = False) -> None:
+        self.kind = kind
+        self.target = target
+        self.is_read_only = is_read_only
+        self.fd = -1
+
+    def describe(self) -> str:
+        return f"mount {self.kind} on {self.target}{' (ro)' if self.is_read_only else ''}"
+
+    def prepare(self) -> None:
+        read_only = syscalls.MOUNT_ATTR_RDONLY if self.is_read_only else 0
+        self.fd = mounting.filesystem(self.kind, (), _NOSUID_NODEV_NOEXEC | read_only)
+
+    def execute(self, sandbox: Sandbox) -> None:
+        _attach_plainly(self.fd, self.target, sandbox)
+        if self.kind == "proc":
+            place = os.open(self.target, os.O_PATH | os.O_CLOEXEC)
+            if syscalls.statfs_type(place) != syscalls.PROC_SUPER_MAGIC:
+                raise OSError(errno.EINVAL, "is not the process file system", self.target)
+            os.close(place)
+
+
+class Dev(Operation):
+    """/dev and what belongs below it."""
+
+    def __init__(self, *, is_privileged: bool, is_terminal: bool) -> None:
+        self.is_privileged = is_privileged
+        self.is_terminal = is_terminal
+        self.devices = Devices()
+
+    def describe(self) -> str:
+        return f"mount /dev, /dev/pts, /dev/shm, /dev/mqueue{' and /dev/console' if self.is_terminal else ''}"
+
+    def prepare(self) -> None:
+        self.devices.prepare(is_privileged=self.is_privileged, terminal=0 if self.is_terminal else -1)
+
+    def execute(self, sandbox: Sandbox) -> None:
+        (path, dev), *others = self.devices.mounts
+        _attach_plainly(dev, path.decode(), sandbox)
+        for path, fd in others:
+            place = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+            syscalls.move_mount(fd, place)
+            os.close(place)
+
+
+class ExtraMount(Operation):
+    """A bind, tmpfs or overlay that the caller asked for."""
+
+    def __init__(self, mount: RawMount) -> None:
+        self.mount = mount
+        self.fd = -1
+
+    def describe(self) -> str:
+        return f"mount {_describe(self.mount)} on {os.fsdecode(self.mount[2])}"
+
+    def prepare(self) -> None:
+        self.fd = _make(self.mount)
+
+    def execute(self, sandbox: Sandbox) -> None:
+        is_directory = stat.S_ISDIR(os.fstat(self.fd).st_mode)
+        place = rootpath.open_target(self.mount[2], sandbox.stubs, is_directory=is_directory)
+        syscalls.move_mount(self.fd, place)
+        os.close(place)
+
+
+class Masks(Operation):
+    """Hides what a container must not read, and write-protects what it may."""
+
+    def describe(self) -> str:
+        return f"mask {' '.join(MASKED_PATHS)}; make read-only {' '.join(READ_ONLY_PATHS)}"
+
+    def execute(self, sandbox: Sandbox) -> None:
+        empty = b""  # the first masked directory, once there is one
+        for path in MASKED_PATHS:
+            try:
+                place = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            if not stat.S_ISDIR(os.fstat(place).st_mode):
+                mask = syscalls.open_tree(b"/dev/null", is_recursive=False)
+            elif empty:
+                mask = syscalls.open_tree(empty, is_recursive=False)
+            else:
+                mask = mounting.filesystem("tmpfs", ("size=0k", "mode=755"), syscalls.MOUNT_ATTR_RDONLY)
+                empty = path.encode()
+            syscalls.move_mount(mask, place)
+        for path in READ_ONLY_PATHS:
+            try:
+                clone = syscalls.open_tree(path.encode(), is_recursive=True)
+            except FileNotFoundError:
+                continue
+            syscalls.mount_setattr(clone, syscalls.MOUNT_ATTR_RDONLY, is_recursive=True)
+            place = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+            syscalls.move_mount(clone, place)
+
+
+class WorkingDirectory(Operation):
+    """The directory that the program starts in, made when missing."""
+
+    def __init__(self, path: bytes) -> None:
+        self.path = path
+
+    def describe(self) -> str:
+        return f'change to the working directory "{os.fsdecode(self.path)}"'
+
+    def execute(self, sandbox: Sandbox) -> None:
+        place = rootpath.open_directory(self.path)
+        os.fchdir(place)
+        os.close(place)
+        # The kernel's word that this is inside: it has no path for what is not, and getcwd fails.
+        os.getcwd()
+
+
+class ReadOnlyRoot(Operation):
+    """Write-protects the root once every mount point is there."""
+
+    def describe(self) -> str:
+        return "make the root file system read-only"
+
+    def execute(self, sandbox: Sandbox) -> None:
+        place = os.open("/", os.O_PATH | os.O_CLOEXEC)
+        syscalls.mount_setattr(place, syscalls.MOUNT_ATTR_RDONLY, is_recursive=False)
+        os.close(place)
+
+
+class Hostname(Operation):
+    """The name in the sandbox's own UTS namespace."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def describe(self) -> str:
+        return f'set the hostname "{self.name}"'
+
+    def execute(self, sandbox: Sandbox) -> None:
+        import _socket
+
+        _socket.sethostname(self.name)
+
+
+class Loopback(Operation):
+    """Brings up ``lo``, the only interface of a network namespace of its own."""
+
+    def describe(self) -> str:
+        return "bring up the loopback interface"
+
+    def execute(self, sandbox: Sandbox) -> None:
+        import _socket
+        import fcntl
+
+        # struct ifreq of linux/if.h: a name of 16 bytes, then the flags; the kernel wants 40 bytes.
+        get_flags, set_flags, is_up = 0x8913, 0x8914, 1
+        sock = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)
+        request = bytearray(fcntl.ioctl(sock.fileno(), get_flags, b"lo".ljust(40, b"\0")))
+        request[16] |= is_up
+        fcntl.ioctl(sock.fileno(), set_flags, bytes(request))
+        sock.close()
+
+
+class Become(Operation):
+    """The user, its groups and the capabilities; from here on nothing privileged works."""
+
+    def __init__(self, user: str, *, is_privileged: bool) -> None:
+        self.user = user
+        self.is_privileged = is_privileged
+        self.owned = 0
+
+    def describe(self) -> str:
+        capability = "all capabilities" if self.is_privileged else "the default capabilities"
+        return f'become user "{self.user or "0"}" with {capability}'
+
+    def prepare(self) -> None:
+        self.owned = capabilities.own_effective()
+
+    def execute(self, sandbox: Sandbox) -> None:
+        passwd = rootpath.read_file(b"/etc/passwd", _USER_FILE_LIMIT)
+        group = rootpath.read_file(b"/etc/group", _USER_FILE_LIMIT)
+        identity = sandbox.identity = users.lookup_user(self.user, passwd, group)
+        if not self.is_privileged:
+            capabilities.restrict(capabilities.mask(capabilities.DEFAULT) & self.owned)
+        os.setgroups(list(dict.fromkeys((identity.gid, *identity.groups))))
+        os.setresgid(identity.gid, identity.gid, identity.gid)
+        # Leaving uid 0 for another clears the permitted, effective and ambient sets, capabilities(7).
+        os.setresuid(identity.uid, identity.uid, identity.uid)
+
+
+def plan(spec: RawSpec) -> list[Operation]:
+    """The operations for one process; the first is the root."""
+    is_privileged = spec["is_privileged"]
+    operations: list[Operation] = [
+        Root(spec["mounts"][0]),
+        KernelFilesystem("proc", "/proc"),
+        KernelFilesystem("sysfs", "/sys", is_read_only=not is_privileged),
+        Dev(is_privileged=is_privileged, is_terminal=spec["is_terminal"]),
+        *map(ExtraMount, spec["mounts"][1:]),
+    ]
+    if not is_privileged:
+        operations.append(Masks())
+    operations.append(WorkingDirectory(spec["cwd"]))
+    if spec["is_read_only"]:
+        operations.append(ReadOnlyRoot())
+    operations.append(Hostname(spec["hostname"]))
+    if spec["network"] == "none":
+        operations.append(Loopback())
+    operations.append(Become(spec["user"], is_privileged=is_privileged))
+    return operations
+
+
+def _make(mount: RawMount) -> int:
+    kind, source, _, options = mount
+    if kind == "overlay":
+        return mounting.overlay(options)
+    return mounting.bind(source, options) if kind == "bind" else mounting.tmpfs(options)
+
+
+def _describe(mount: RawMount) -> str:
+    kind, source, _, options = mount
+    lowers = sum(option.startswith("lowerdir+=") for option in options)
+    shown = [option for option in options if not option.startswith("lowerdir+=")]
+    shown += [f"{lowers} lower directories"] if lowers else []
+    place = f" of {os.fsdecode(source)}" if kind == "bind" else ""
+    return f"{kind}{place}{f' ({", ".join(shown)})' if shown else ''}"
+
+
+def _attach_plainly(fd: int, target: str, sandbox: Sandbox) -> None:
+    """On a directory of the root itself: an image whose /proc is a link would choose where it goes."""
+    try:
+        os.mkdir(target, 0o755)
+        sandbox.stubs.append((target.encode(), 0))
+    except FileExistsError:
+        pass
+    place = os.open(target, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    mode = os.fstat(place).st_mode
+    if not stat.S_ISDIR(mode):
+        what = "a symbolic link" if stat.S_ISLNK(mode) else "no directory"
+        raise OSError(errno.ENOTDIR, f"is {what} in the image and has to be a directory", target)
+    syscalls.move_mount(fd, place)
+    os.close(place)

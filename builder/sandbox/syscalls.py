@@ -1,0 +1,175 @@
+"""Linux system calls that Python lacks, under their man-page names.
+
+Imported by the launcher, so it imports ``ctypes`` and ``os`` and nothing else. Every function raises OSError
+with the name of the call in its message.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+# linux/mount.h, sys/mount.h
+MS_RDONLY = 1
+MS_REC = 0x4000
+MS_PRIVATE = 1 << 18
+MNT_DETACH = 2
+MOUNT_ATTR_RDONLY = 0x1
+MOUNT_ATTR_NOSUID = 0x2
+MOUNT_ATTR_NODEV = 0x4
+MOUNT_ATTR_NOEXEC = 0x8
+
+# linux/sched.h
+CLONE_NEWNS = 0x0002_0000
+CLONE_NEWCGROUP = 0x0200_0000
+CLONE_NEWUTS = 0x0400_0000
+CLONE_NEWIPC = 0x0800_0000
+CLONE_NEWPID = 0x2000_0000
+CLONE_NEWNET = 0x4000_0000
+CLONE_PIDFD = 0x1000
+
+# linux/prctl.h
+PR_SET_PDEATHSIG = 1
+PR_CAPBSET_DROP = 24
+PR_CAP_AMBIENT = 47
+PR_CAP_AMBIENT_CLEAR_ALL = 4
+
+PROC_SUPER_MAGIC = 0x9FA0  # linux/magic.h
+
+_AT_FDCWD = -100
+_AT_EMPTY_PATH = 0x1000
+_AT_RECURSIVE = 0x8000
+_OPEN_TREE_CLONE = 1
+_FS_CLOEXEC = 1
+_FSCONFIG_SET_FLAG, _FSCONFIG_SET_STRING, _FSCONFIG_CMD_CREATE = 0, 1, 6
+_MOVE_MOUNT_EMPTY_PATHS = 0x04 | 0x40  # MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH
+_CLOSE_RANGE_CLOEXEC = 4
+_LINUX_CAPABILITY_VERSION_3 = 0x2008_0522
+
+# One number everywhere for calls younger than Linux 5.0; clone is the one old call that libc hides (its wrapper
+# wants a stack). Other architectures have another order of clone's arguments or were never tried.
+_OPEN_TREE, _MOVE_MOUNT, _FSOPEN, _FSCONFIG, _FSMOUNT = 428, 429, 430, 431, 432
+_CLOSE_RANGE, _MOUNT_SETATTR = 436, 442
+_CLONE = {"x86_64": 56, "aarch64": 220, "riscv64": 220, "loongarch64": 220, "ppc64le": 120}
+
+# PyDLL keeps the interpreter's lock during the call, so that clone() returns in a child that owns it.
+_libc = ctypes.PyDLL(None, use_errno=True)
+_syscall = _libc.syscall
+_syscall.restype = ctypes.c_long
+# A pointer-sized argument takes int, bytes, None and byref alike.
+_syscall.argtypes = [ctypes.c_long] + [ctypes.c_void_p] * 5
+_libc.mount.argtypes = [ctypes.c_char_p] * 3 + [ctypes.c_ulong, ctypes.c_char_p]
+_libc.umount2.argtypes = [ctypes.c_char_p, ctypes.c_int]
+_libc.pivot_root.argtypes = [ctypes.c_char_p] * 2
+_libc.prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
+_libc.capset.argtypes = [ctypes.c_void_p] * 2
+_libc.fstatfs.argtypes = [ctypes.c_int, ctypes.c_void_p]
+
+Pointer = int | bytes | None
+
+
+class _MountAttributes(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_uint64) for name in ("set", "clear", "propagation", "userns")]  # noqa: RUF012 - ctypes asks for this form
+
+
+def mount(source: bytes | None, target: bytes, kind: bytes | None, flags: int, data: bytes | None = None) -> None:
+    _check("mount", _libc.mount(source, target, kind, flags, data))
+
+
+def umount2(target: bytes, flags: int) -> None:
+    _check("umount2", _libc.umount2(target, flags))
+
+
+def pivot_root(new_root: bytes, put_old: bytes) -> None:
+    _check("pivot_root", _libc.pivot_root(new_root, put_old))
+
+
+def open_tree(path: bytes, *, is_recursive: bool) -> int:
+    """A detached clone of the mount at ``path``; it goes when the descriptor is closed, unless attached."""
+    flags = _OPEN_TREE_CLONE | os.O_CLOEXEC | (_AT_RECURSIVE if is_recursive else 0)
+    return _call("open_tree", _OPEN_TREE, _AT_FDCWD, path, flags)
+
+
+def move_mount(mount_fd: int, target_fd: int) -> None:
+    """Attach a detached mount on what ``target_fd`` (O_PATH) refers to."""
+    _call("move_mount", _MOVE_MOUNT, mount_fd, b"", target_fd, b"", _MOVE_MOUNT_EMPTY_PATHS)
+
+
+def fsopen(kind: bytes) -> int:
+    return _call("fsopen", _FSOPEN, kind, _FS_CLOEXEC)
+
+
+def fsconfig_flag(fs_fd: int, key: bytes) -> None:
+    _call("fsconfig", _FSCONFIG, fs_fd, _FSCONFIG_SET_FLAG, key, None, 0)
+
+
+def fsconfig_string(fs_fd: int, key: bytes, value: bytes) -> None:
+    """The kernel takes at most 255 bytes (``strndup_user`` in ``fs/fsopen.c``)."""
+    _call("fsconfig", _FSCONFIG, fs_fd, _FSCONFIG_SET_STRING, key, value, 0)
+
+
+def fsconfig_create(fs_fd: int) -> None:
+    _call("fsconfig", _FSCONFIG, fs_fd, _FSCONFIG_CMD_CREATE, None, None, 0)
+
+
+def fsmount(fs_fd: int, attributes: int) -> int:
+    return _call("fsmount", _FSMOUNT, fs_fd, _FS_CLOEXEC, attributes)
+
+
+def mount_setattr(mount_fd: int, attributes: int, *, is_recursive: bool) -> None:
+    """Add attributes to a mount (Linux 5.12)."""
+    values = _MountAttributes(set=attributes)
+    flags = _AT_EMPTY_PATH | (_AT_RECURSIVE if is_recursive else 0)
+    pointer = ctypes.addressof(values)
+    _call("mount_setattr", _MOUNT_SETATTR, mount_fd, b"", flags, pointer, ctypes.sizeof(values))
+
+
+def close_range_cloexec(first: int) -> None:
+    """Have every descriptor from ``first`` on closed by the next execve (Linux 5.11)."""
+    _call("close_range", _CLOSE_RANGE, first, 0xFFFF_FFFF, _CLOSE_RANGE_CLOEXEC)
+
+
+def prctl(option: int, argument: int) -> None:
+    _check("prctl", _libc.prctl(option, argument, 0, 0, 0))
+
+
+def capset(effective: int, permitted: int, inheritable: int) -> None:
+    header = (ctypes.c_uint32 * 2)(_LINUX_CAPABILITY_VERSION_3, 0)
+    words = [value >> shift & 0xFFFF_FFFF for shift in (0, 32) for value in (effective, permitted, inheritable)]
+    _check("capset", _libc.capset(ctypes.addressof(header), ctypes.addressof((ctypes.c_uint32 * 6)(*words))))
+
+
+def statfs_type(fd: int) -> int:
+    """The magic number of the file system, ``f_type`` of fstatfs(2)."""
+    # The first word of struct statfs on the architectures of _CLONE; 120 bytes there, with room to spare.
+    buffer = (ctypes.c_long * 32)()
+    _check("fstatfs", _libc.fstatfs(fd, ctypes.addressof(buffer)))
+    return buffer[0]
+
+
+def clone(flags: int) -> tuple[int, int]:
+    """Fork with namespaces: (pid, pidfd) in the parent, (0, -1) in the child.
+
+    For a single-threaded process only: none of Python's fork handlers runs.
+    """
+    machine = os.uname().machine
+    if machine not in _CLONE:
+        raise OSError(38, f"clone: not known for {machine}")
+    pidfd = ctypes.c_int(-1)
+    signal_child = 17  # SIGCHLD on every architecture of _CLONE
+    pid = _call(
+        "clone", _CLONE[machine], flags | CLONE_PIDFD | signal_child, None, ctypes.addressof(pidfd), None, None
+    )
+    return pid, pidfd.value if pid else -1
+
+
+def _call(name: str, number: int, *arguments: Pointer) -> int:
+    padded = (*arguments, None, None, None)[:5]
+    return _check(name, _syscall(number, *padded))
+
+
+def _check(name: str, result: int) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{name}: {os.strerror(number)}")
+    return result

@@ -1,0 +1,77 @@
+"""What the solver asks of an operation and of whatever keeps results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
+
+from builder.core.digest import Digest
+from builder.core.job import Job
+from builder.llb.definition import Vertex
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Dep(Generic[R]):
+    """How one input enters the key.
+
+    ``content`` None: by the input's own key. Else by the digest that it computes of the input's result (the slow
+    key), and by nothing else of that input; ``selector`` says of which part, in words that name it uniquely.
+    """
+
+    content: Callable[[R], Digest] | None = None
+    selector: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CacheMap(Generic[R]):
+    """BuildKit's ``solver.CacheMap``: the op's own digest, and one Dep per input.
+
+    ``is_source``: the key is the digest, and executing is a cheap look-up that no record can save.
+    ``digest`` None (sources only): there is no key; users of it must have a ``content`` Dep.
+    """
+
+    digest: Digest | None
+    deps: tuple[Dep[R], ...] = ()
+    is_source: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Executed(Generic[R]):
+    """What a step made, one result per output.
+
+    ``contents``: digests of inputs that changed after their content was computed: the step gets the key of what it
+    really read. By input index.
+    """
+
+    outputs: tuple[R, ...]
+    contents: Mapping[int, Digest] = field(default_factory=dict)
+
+
+class Op(Protocol[R]):
+    """One vertex, ready to run."""
+
+    def cache_map(self, job: Job) -> CacheMap[R]:
+        """Once per vertex and job, in the coordinator's thread: cheap, no side effects."""
+
+    def execute(self, job: Job, inputs: Sequence[R]) -> Executed[R]:
+        """In a worker thread, unless it is a source. Raises PybuildError."""
+
+
+class Resolver(Protocol[R]):
+    """Vertices to ops."""
+
+    def resolve(self, digest: Digest, vertex: Vertex) -> Op[R]:
+        """Once per vertex."""
+
+
+class ResultStore(Protocol[R]):
+    """Results by id, for cache records."""
+
+    def save(self, results: Sequence[R]) -> str:
+        """An id that ``load`` takes, in this process or another."""
+
+    def load(self, result_id: str) -> Sequence[R] | None:
+        """None: gone; the hit becomes a miss."""

@@ -1,0 +1,333 @@
+"""Solves a definition: keys first, then only the work that no record answers.
+
+One coordinator thread (the caller's) owns all state; workers post what they finished to its queue. A step goes
+through: inputs' keys and contents known → key → look-up → hit, or, if somebody wants its result, miss → inputs'
+results → run. Nobody wants a result of a step whose users were all hits, so the work is pulled from the target.
+"""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
+
+from builder.cache.interface import CacheBackend, CacheRecord
+from builder.core.digest import Digest
+from builder.core.errors import Cancelled, PybuildError
+from builder.core.events import StepFinished, StepQueued, StepStarted
+from builder.core.job import Job
+from builder.llb.definition import Definition, Vertex
+from builder.solver.interface import CacheMap, Executed, Op, R, Resolver, ResultStore
+from builder.solver.keys import cache_key, explain_inputs
+from builder.solver.workers import Workers
+
+
+class _Step(Generic[R]):
+    """The state of one vertex; touched by the coordinator only."""
+
+    __slots__ = (
+        "advancing", "cache_map", "contents", "digest", "inputs", "is_cached", "is_looked_up", "is_running", "key",
+        "op", "results", "started_at", "users", "vertex", "wants_key", "wants_result",
+    )  # fmt: skip
+
+    def __init__(self, digest: Digest, vertex: Vertex, op: Op[R], cache_map: CacheMap[R]) -> None:
+        self.digest = digest
+        self.vertex = vertex
+        self.op = op
+        self.cache_map = cache_map
+        self.inputs: list[_Step[R]] = []
+        self.users: list[_Step[R]] = []
+        self.key: Digest | None = cache_map.digest if cache_map.is_source else None
+        self.contents: dict[int, Digest] = {}
+        self.results: Sequence[R] | None = None
+        self.wants_key = False
+        self.wants_result = False
+        self.is_looked_up = False
+        self.is_running = False
+        self.is_cached = False
+        self.started_at = 0.0
+        self.advancing: set[int] = set()  # inputs whose content is being computed
+
+
+T = TypeVar("T")
+
+
+class Solver(Generic[R]):
+    """Solves one definition after another; ``parallelism`` bounds the steps that run at once.
+
+    ``on_result(vertex digest, results)`` is called in the coordinator's thread as results become known.
+    """
+
+    def __init__(
+        self,
+        resolver: Resolver[R],
+        cache: CacheBackend,
+        results: ResultStore[R],
+        *,
+        parallelism: int,
+        on_result: Callable[[Digest, Sequence[R]], None] | None = None,
+    ) -> None:
+        self._resolver = resolver
+        self._cache = cache
+        self._results = results
+        self._parallelism = parallelism
+        self._on_result = on_result
+
+    def solve(self, definition: Definition, job: Job) -> R | None:
+        """The result of the target; None for scratch. Raises PybuildError with the failing step's location."""
+        if definition.target is None:
+            return None
+        run = _Run(self._cache, self._results, job, self._on_result)
+        for digest, vertex in definition:
+            run.add(digest, vertex, self._resolver.resolve(digest, vertex))
+        with Workers(self._parallelism) as workers:
+            try:
+                return run.to_the_end(definition.target.vertex, workers)[definition.target.output]
+            except BaseException as error:
+                # Whoever waits inside a step (a process, a lock) must come back before the workers are joined.
+                job.cancel.cancel()
+                run.give_up(error)
+                raise
+
+
+class _Run(Generic[R]):
+    def __init__(
+        self,
+        cache: CacheBackend,
+        results: ResultStore[R],
+        job: Job,
+        on_result: Callable[[Digest, Sequence[R]], None] | None,
+    ) -> None:
+        self._cache = cache
+        self._store = results
+        self._job = job
+        self._on_result = on_result
+        self._steps: dict[Digest, _Step[R]] = {}
+        self._finished: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._pending: list[_Step[R]] = []
+        self._workers: Workers | None = None
+
+    def add(self, digest: Digest, vertex: Vertex, op: Op[R]) -> None:
+        step = _Step(digest, vertex, op, op.cache_map(self._job))
+        for edge in vertex.inputs:
+            below = self._steps[edge.vertex]
+            step.inputs.append(below)
+            if step not in below.users:
+                below.users.append(step)
+        self._steps[digest] = step
+        if vertex.name:
+            inputs = tuple(str(edge.vertex) for edge in vertex.inputs)
+            self._job.progress.emit(StepQueued(str(digest), vertex.name, inputs, vertex.location))
+
+    def to_the_end(self, target: Digest, workers: Workers) -> Sequence[R]:
+        self._workers = workers
+        goal = self._steps[target]
+        self._want_result(goal)
+        while True:
+            while self._pending:
+                self._advance(self._pending.pop())
+            if goal.results is not None:
+                break
+            self._finished.get()()
+        self._report_unneeded()
+        return goal.results
+
+    def give_up(self, error: BaseException) -> None:
+        """Tell people what became of the steps that were running."""
+        for step in self._steps.values():
+            if step.is_running and step.results is None and step.vertex.name:
+                self._emit_finished(step, error=str(error), is_cancelled=True)
+
+    # -- what is wanted -------------------------------------------------------------------------------------
+
+    def _want_key(self, step: _Step[R]) -> None:
+        if not step.wants_key:
+            step.wants_key = True
+            self._pending.append(step)
+
+    def _want_result(self, step: _Step[R]) -> None:
+        if not step.wants_result:
+            step.wants_result = step.wants_key = True
+            self._pending.append(step)
+
+    def _wake_users(self, step: _Step[R]) -> None:
+        self._pending.extend(user for user in step.users if user.wants_key)
+
+    # -- one step -------------------------------------------------------------------------------------------
+
+    def _advance(self, step: _Step[R]) -> None:
+        if step.results is not None or step.is_running:
+            return
+        if step.cache_map.is_source:
+            if step.wants_result:
+                self._have(step, step.op.execute(self._job, ()).outputs)
+            return
+        if step.key is None and not self._make_key(step):
+            return
+        if not step.wants_result:
+            return
+        if not step.is_looked_up and self._look_up(step):
+            return
+        for below in step.inputs:
+            self._want_result(below)
+        if all(below.results is not None for below in step.inputs):
+            self._start(step)
+
+    def _make_key(self, step: _Step[R]) -> bool:
+        op_digest = step.cache_map.digest
+        assert op_digest is not None, "only a source may have no key"
+        components: list[tuple[str, Digest, int]] = []
+        is_complete = True
+        for index, (below, dep) in enumerate(zip(step.inputs, step.cache_map.deps, strict=True)):
+            if dep.content is None:
+                self._want_key(below)
+                if below.key is None:
+                    is_complete = False
+                else:
+                    components.append(("key", below.key, step.vertex.inputs[index].output))
+            elif index in step.contents or self._find_content(step, index):
+                components.append(("content", step.contents[index], 0))
+            else:
+                is_complete = False
+        if is_complete:
+            step.key = cache_key(op_digest, components)
+            self._wake_users(step)
+        return is_complete
+
+    def _find_content(self, step: _Step[R], index: int) -> bool:
+        """From the memo if the input's key is known, else from its result, in a worker."""
+        if index in step.advancing:
+            return False
+        below, dep = step.inputs[index], step.cache_map.deps[index]
+        is_keyless = below.cache_map.is_source and below.cache_map.digest is None
+        if not is_keyless:
+            self._want_key(below)
+            if below.key is None:
+                return False
+            memo = self._cache.content(below.key, dep.selector)
+            if memo is not None and not below.vertex.ignores_cache:
+                step.contents[index] = memo
+                return True
+        self._want_result(below)
+        if below.results is None:
+            if below.cache_map.is_source:
+                self._advance(below)
+            if below.results is None:
+                return False
+        result = below.results[step.vertex.inputs[index].output]
+        compute = dep.content
+        assert compute is not None
+        step.advancing.add(index)
+        self._in_worker(step, lambda: compute(result), lambda digest: self._have_content(step, index, digest))
+        return False
+
+    def _have_content(self, step: _Step[R], index: int, digest: Digest) -> None:
+        step.advancing.discard(index)
+        step.contents[index] = digest
+        below = step.inputs[index]
+        if below.key is not None:
+            self._cache.save_content(below.key, step.cache_map.deps[index].selector, digest)
+        self._pending.append(step)
+
+    def _look_up(self, step: _Step[R]) -> bool:
+        step.is_looked_up = True
+        assert step.key is not None
+        if step.vertex.ignores_cache:
+            return False
+        record = self._cache.lookup([step.key]).get(step.key)
+        if record is None:
+            return False
+        results = self._store.load(record.result_id)
+        if results is None:
+            self._cache.forget(step.key)
+            return False
+        step.is_cached = True
+        self._have(step, results)
+        if step.vertex.name:
+            self._emit_finished(step)
+        return True
+
+    def _start(self, step: _Step[R]) -> None:
+        step.is_running = True
+        inputs = [
+            below.results[edge.output]
+            for below, edge in zip(step.inputs, step.vertex.inputs, strict=True)
+            if below.results is not None
+        ]
+
+        def execute() -> tuple[Executed[R], CacheRecord]:
+            self._job.cancel.check()
+            step.started_at = time.time()
+            if step.vertex.name:
+                self._job.progress.emit(StepStarted(str(step.digest), step.started_at))
+            executed = step.op.execute(self._job, inputs)
+            return executed, CacheRecord(self._store.save(executed.outputs), b"")
+
+        self._in_worker(step, execute, lambda done: self._executed(step, *done), is_slotted=True)
+
+    def _executed(self, step: _Step[R], executed: Executed[R], record: CacheRecord) -> None:
+        step.is_running = False
+        op_digest = step.cache_map.digest
+        assert op_digest is not None
+        step.contents.update(executed.contents)
+        components: list[tuple[str, Digest, int]] = []
+        for index, below in enumerate(step.inputs):
+            if index in step.contents:
+                components.append(("content", step.contents[index], 0))
+            else:
+                assert below.key is not None
+                components.append(("key", below.key, step.vertex.inputs[index].output))
+        step.key = cache_key(op_digest, components)
+        record = CacheRecord(record.result_id, explain_inputs(op_digest, components))
+        self._cache.save(step.key, record, replace=True)
+        if step.vertex.name:
+            self._emit_finished(step)
+        self._have(step, executed.outputs)
+
+    def _have(self, step: _Step[R], results: Sequence[R]) -> None:
+        step.results = results
+        if self._on_result is not None:
+            self._on_result(step.digest, results)
+        self._wake_users(step)
+
+    # -- workers and events ---------------------------------------------------------------------------------
+
+    def _in_worker(
+        self, step: _Step[R], work: Callable[[], T], then: Callable[[T], None], *, is_slotted: bool = False
+    ) -> None:
+        assert self._workers is not None
+
+        def run() -> None:
+            try:
+                value = work()
+            except BaseException as error:  # noqa: BLE001 (carried to the coordinator, which raises it)
+                self._finished.put(lambda: self._failed(step, error))
+                return
+            self._finished.put(lambda: then(value))
+
+        self._workers.submit(run, is_slotted=is_slotted)
+
+    def _failed(self, step: _Step[R], error: BaseException) -> None:
+        step.is_running = False
+        if step.vertex.name:
+            self._emit_finished(step, error=str(error), is_cancelled=isinstance(error, Cancelled))
+        if isinstance(error, PybuildError):
+            error.at(step.vertex.location)
+        raise error
+
+    def _emit_finished(
+        self, step: _Step[R], *, error: str | None = None, is_cancelled: bool = False
+    ) -> None:
+        now = time.time()
+        seconds = now - step.started_at if step.started_at else 0.0
+        self._job.progress.emit(
+            StepFinished(str(step.digest), now, step.is_cached, error, is_cancelled, seconds)
+        )
+
+    def _report_unneeded(self) -> None:
+        """Steps that nobody had to look at are as good as cached."""
+        for step in self._steps.values():
+            if step.results is None and step.vertex.name:
+                step.is_cached = True
+                self._emit_finished(step)

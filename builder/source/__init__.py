@@ -1,0 +1,1 @@
+"""What comes from outside: images of registries, and directories of the user."""

@@ -1,0 +1,210 @@
+"""Images of registries, brought into the store piece by piece."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+from builder.core.descriptor import LAYERS, Descriptor
+from builder.core.digest import Digest, DigestMismatch
+from builder.core.errors import PybuildError
+from builder.core.events import StepFinished, StepProgress, StepQueued, StepStarted
+from builder.core.image import ImageConfig, chain_ids
+from builder.core.job import Job
+from builder.core.platform import Platform
+from builder.core.reference import Reference
+from builder.fs.apply import apply_layer
+from builder.fs.compression import open_decompressed
+from builder.fs.tree import StackedTree
+from builder.registry.interface import FetchedManifest, Index, Manifest, RegistryClient, choose
+from builder.source.interface import BrokenImage, ImageUnavailable, PullPolicy, ResolvedSource
+from builder.store.interface import ContentStore, Image, ImageStore, Snapshot, Snapshotter
+
+T = TypeVar("T")
+
+# As many as Docker's daemon fetches at once (dockerd --max-concurrent-downloads is 3, BuildKit's limit per host 4).
+_PARALLEL_FETCHES = 4
+
+
+class RegistryImages:
+    """See ImageSource. ``registry`` is called when a registry is really needed: its library loads slowly."""
+
+    def __init__(
+        self,
+        registry: Callable[[], RegistryClient],
+        content: ContentStore,
+        images: ImageStore,
+        snapshots: Snapshotter,
+    ) -> None:
+        self._registry = registry
+        self._content = content
+        self._images = images
+        self._snapshots = snapshots
+
+    def resolve(self, reference: Reference, platform: Platform, policy: PullPolicy, job: Job) -> ResolvedSource:
+        """See ImageSource."""
+        if policy != "always":
+            local = self._local(reference, platform)
+            if local is not None:
+                return local
+        if policy == "never":
+            raise ImageUnavailable(
+                f'image "{reference.familiar()}" for {platform} is not in the store',
+                hint="leave out --pull=never, or load or pull it first",
+            )
+        step = f"resolve {reference}"
+        return _as_step(
+            step, f"[internal] load metadata for {reference.with_default_tag()}", job, lambda: self._fetch(reference, platform, job)
+        )
+
+    def fetch_layers(self, chain: Sequence[Snapshot], job: Job) -> None:
+        """See ImageSource."""
+        missing = [s for s in chain if s.layer is not None and self._content.size(s.layer.digest) is None]
+        if len(missing) <= 1:
+            for snapshot in missing:
+                self.fetch_layer(snapshot, job)
+            return
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(_PARALLEL_FETCHES) as pool:
+            for done in [pool.submit(self.fetch_layer, snapshot, job) for snapshot in missing]:
+                done.result()
+
+    def fetch_layer(self, snapshot: Snapshot, job: Job) -> None:
+        """Bring one layer's stored form."""
+        layer, origin = snapshot.layer, self._snapshots.origin(snapshot.name)
+        assert layer is not None
+        if not origin:
+            raise BrokenImage(f"layer {layer.digest} is gone from the store", hint="load or pull the image again")
+        reference = Reference.parse(origin)
+        step = f"pull {layer.digest}"
+
+        def fetch() -> None:
+            def progress(current: int, total: int) -> None:
+                job.progress.emit(StepProgress(step, str(layer.digest), current, total, "B", time.time()))
+
+            with self._content.writer() as writer:
+                self._registry().fetch_blob(reference, layer, writer.write, progress=progress, cancel=job.cancel)
+                writer.commit(expected=layer.digest)
+
+        _as_step(step, f"[internal] pull {reference.familiar()} layer {layer.digest.short}", job, fetch)
+
+    def unpack(self, snapshot: Snapshot, directory: Path, lowers: Sequence[str], job: Job) -> None:
+        """Make the directory form of a layer, verified against its diff ID; fetches it if need be."""
+        layer = snapshot.layer
+        assert layer is not None
+        if self._content.size(layer.digest) is None:
+            self.fetch_layer(snapshot, job)
+        parent = StackedTree(lowers) if lowers else None
+        with self._content.open(layer.digest) as blob, open_decompressed(blob) as plain:
+            reader = _HashingReader(plain)
+            apply_layer(reader, str(directory), parent)
+            reader.drain()
+        if snapshot.diff_id is not None and reader.digest() != snapshot.diff_id:
+            raise DigestMismatch(snapshot.diff_id, reader.digest(), what="unpacked layer")
+
+    def _local(self, reference: Reference, platform: Platform) -> ResolvedSource | None:
+        image = self._images.by_reference(reference)
+        if image is None:
+            return None
+        config = self._config(image.id)
+        if not platform.matches(config.platform):
+            return None
+        return ResolvedSource(reference, image, config)
+
+    def _config(self, digest: Digest) -> ImageConfig:
+        with self._content.open(digest) as blob:
+            return ImageConfig.from_json(blob.read())
+
+    def _fetch(self, reference: Reference, platform: Platform, job: Job) -> ResolvedSource:
+        registry = self._registry()
+        top = registry.fetch_manifest(reference, cancel=job.cancel)
+        manifest, document = self._manifest(top, reference, platform, job)
+        config_bytes = bytearray()
+        registry.fetch_blob(reference, manifest.config, config_bytes.extend, cancel=job.cancel)
+        try:
+            config = ImageConfig.from_json(bytes(config_bytes))
+        except (ValueError, KeyError, TypeError, PybuildError) as error:
+            raise BrokenImage(f'the config of "{reference.familiar()}" is no image config: {error}') from error
+        for raw in (top.raw, document.raw, bytes(config_bytes)):
+            self._content.put(raw)
+        image = self._register(reference, manifest, config, Digest.of(bytes(config_bytes)))
+        self._images.add_manifest(reference, top.digest, image.id)
+        if reference.digest is None:
+            self._images.tag(reference, image.id)
+        return ResolvedSource(reference, image, config)
+
+    def _manifest(
+        self, top: FetchedManifest, reference: Reference, platform: Platform, job: Job
+    ) -> tuple[Manifest, FetchedManifest]:
+        parsed = top.parse()
+        if isinstance(parsed, Manifest):
+            return parsed, top
+        assert isinstance(parsed, Index)
+        picked = choose(parsed, platform)
+        fetched = self._registry().fetch_manifest(reference, descriptor=picked, cancel=job.cancel)
+        manifest = fetched.parse()
+        if not isinstance(manifest, Manifest):
+            raise BrokenImage(f'the index of "{reference.familiar()}" leads to another index')
+        return manifest, fetched
+
+    def _register(self, reference: Reference, manifest: Manifest, config: ImageConfig, id: Digest) -> Image:
+        top = register_layers(self._snapshots, config, manifest.layers, origin=reference.repository)
+        return self._images.add(id, top, created_at=time.time())
+
+
+def register_layers(
+    snapshots: Snapshotter, config: ImageConfig, layers: Sequence[Descriptor], *, origin: str
+) -> str:
+    """Make an image's layers known as snapshots, not unpacked; the name of the topmost."""
+    if len(layers) != len(config.diff_ids):
+        raise BrokenImage(f"the image has {len(layers)} layers and {len(config.diff_ids)} diff IDs")
+    top = ""
+    for layer, diff_id, chain_id in zip(layers, config.diff_ids, chain_ids(config.diff_ids), strict=True):
+        if layer.media_type not in LAYERS:
+            raise BrokenImage(
+                f'layers of type "{layer.media_type}" cannot be unpacked',
+                hint="it is no ordinary container image (an artifact, or an encrypted or foreign layer)",
+            )
+        top = snapshots.add_layer(top, diff_id, chain_id, layer, origin, time.time()).name
+    return top
+
+
+def _as_step(step: str, name: str, job: Job, work: Callable[[], T]) -> T:
+    """Run ``work`` as a step that people see."""
+    started = time.time()
+    job.progress.emit(StepQueued(step, name, (), None))
+    job.progress.emit(StepStarted(step, started))
+    try:
+        value = work()
+    except BaseException as error:
+        now = time.time()
+        job.progress.emit(StepFinished(step, now, False, str(error) or type(error).__name__, False, now - started))
+        raise
+    now = time.time()
+    job.progress.emit(StepFinished(step, now, False, None, False, now - started))
+    return value
+
+
+class _HashingReader:
+    """A stream that knows the digest of everything read through it."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._hash = hashlib.sha256()
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._stream.read(size)
+        self._hash.update(data)
+        return data
+
+    def drain(self) -> None:
+        """Read what is left: a digest is of all bytes, also those behind the archive's end."""
+        while self.read(1 << 20):
+            pass
+
+    def digest(self) -> Digest:
+        return Digest("sha256", self._hash.hexdigest())

@@ -1,0 +1,63 @@
+"""Sources, as operations and the engine see them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, Protocol
+
+from builder.core.errors import Kind, PybuildError
+from builder.core.image import ImageConfig
+from builder.core.job import Job
+from builder.core.platform import Platform
+from builder.core.reference import Reference
+from builder.fs.ignore import IgnoreRules
+from builder.fs.statcache import StatCache
+from builder.fs.tree import Tree
+from builder.store.interface import Image, Snapshot
+
+PullPolicy = Literal["missing", "always", "never"]
+
+
+class ImageUnavailable(PybuildError):
+    """An image is not in the store, and was not to be fetched."""
+
+    kind = Kind.NOT_FOUND
+    code = "image-unavailable"
+
+
+class BrokenImage(PybuildError):
+    """A registry's or archive's image contradicts itself."""
+
+    kind = Kind.CORRUPT
+    code = "broken-image"
+
+
+class ResolvedSource(NamedTuple):
+    """An image that the store now knows: its config is here, its layers may still be elsewhere."""
+
+    reference: Reference
+    image: Image
+    config: ImageConfig
+
+
+class ImageSource(Protocol):
+    """Images by name."""
+
+    def resolve(self, reference: Reference, platform: Platform, policy: PullPolicy, job: Job) -> ResolvedSource:
+        """``missing``: the store's own if it has one for the platform, else the registry's.
+
+        At most a few small requests; no layer is fetched. Raises ImageUnavailable and the registry's errors.
+        """
+
+    def fetch_layers(self, chain: Sequence[Snapshot], job: Job) -> None:
+        """Bring the stored form of every layer that has none in the store, side by side."""
+
+
+class LocalContext(NamedTuple):
+    """A directory of the user, as COPY sees it: a handle, nothing was read yet."""
+
+    name: str
+    root: str
+    tree: Tree  # what the ignore rules leave
+    rules: IgnoreRules | None
+    stat_cache: StatCache | None

@@ -1,0 +1,1 @@
+"""Everything that stays on disk: blobs, snapshots, images, references, records."""

@@ -1,0 +1,99 @@
+"""Blobs on disk, under the paths of an OCI layout."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from builder.core.digest import Digest, DigestMismatch
+from builder.store.interface import BlobNotFound
+from builder.store.state import StateDir
+
+_numbers = itertools.count()
+
+
+class LocalContentStore:
+    """A ContentStore in a state directory."""
+
+    def __init__(self, state: StateDir) -> None:
+        self._state = state
+
+    def path(self, digest: Digest) -> Path:
+        """Where a blob lies or would lie."""
+        # Digest.parse has checked the hex, so it cannot name anything else.
+        return self._state.root / "content-v1/blobs" / digest.algorithm / digest.hex
+
+    def open(self, digest: Digest) -> BinaryIO:
+        """See ContentStore."""
+        try:
+            return open(self.path(digest), "rb")
+        except FileNotFoundError as error:
+            raise BlobNotFound(digest) from error
+
+    def read(self, digest: Digest) -> bytes:
+        """A small blob, whole."""
+        with self.open(digest) as blob:
+            return blob.read()
+
+    def size(self, digest: Digest) -> int | None:
+        """See ContentStore."""
+        try:
+            return self.path(digest).stat().st_size
+        except FileNotFoundError:
+            return None
+
+    @contextlib.contextmanager
+    def writer(self) -> Iterator[LocalBlobWriter]:
+        """See ContentStore."""
+        scratch = self._state.scratch / f"blob-{next(_numbers)}"
+        with open(scratch, "xb") as file:
+            try:
+                yield LocalBlobWriter(self, scratch, file)
+            finally:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(scratch)
+
+    def put(self, data: bytes) -> Digest:
+        """See ContentStore."""
+        digest = Digest.of(data)
+        if self.size(digest) != len(data):
+            with self.writer() as writer:
+                writer.write(data)
+                writer.commit(expected=digest)
+        return digest
+
+    def delete(self, digest: Digest) -> None:
+        """See ContentStore."""
+        self.path(digest).unlink(missing_ok=True)
+
+
+class LocalBlobWriter:
+    """See BlobWriter."""
+
+    def __init__(self, store: LocalContentStore, scratch: Path, file: BinaryIO) -> None:
+        self._store = store
+        self._scratch = scratch
+        self._file = file
+        self._hash = hashlib.sha256()
+        self._size = 0
+
+    def write(self, data: bytes) -> int:
+        """See BlobWriter."""
+        self._hash.update(data)
+        self._size += len(data)
+        self._file.write(data)
+        return len(data)
+
+    def commit(self, *, expected: Digest | None = None) -> tuple[Digest, int]:
+        """See BlobWriter."""
+        digest = Digest("sha256", self._hash.hexdigest())
+        if expected is not None and expected != digest:
+            raise DigestMismatch(expected, digest, what="blob")
+        self._file.flush()
+        os.rename(self._scratch, self._store.path(digest))
+        return digest, self._size

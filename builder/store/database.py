@@ -1,0 +1,162 @@
+"""The one database: schema, transactions, and how SQLite's errors reach people."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from builder.core.errors import Kind, PybuildError
+
+Value = str | int | float | bytes | None
+Row = tuple[Value, ...]
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS snapshots (
+    name TEXT PRIMARY KEY,
+    parent TEXT NOT NULL,             -- '' is the empty tree
+    depth INTEGER NOT NULL,
+    is_ready INTEGER NOT NULL,        -- 1: snapshots-v1/name exists; 0: unpack the blob first
+    is_flat INTEGER NOT NULL DEFAULT 0,
+    diff_id TEXT, chain_id TEXT,      -- NULL until somebody asks
+    blob TEXT, media_type TEXT, blob_size INTEGER,  -- the stored form of a layer that came from elsewhere
+    origin TEXT,                      -- the repository that the blob can be fetched from
+    created_at REAL NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS snapshots_by_chain ON snapshots (chain_id) WHERE chain_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS snapshots_by_parent ON snapshots (parent);
+CREATE TABLE IF NOT EXISTS images (
+    id TEXT PRIMARY KEY,              -- the digest of the config
+    snapshot TEXT NOT NULL,
+    created_at REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS refs (
+    name TEXT PRIMARY KEY,            -- docker.io/library/busybox:latest
+    image TEXT NOT NULL,
+    updated_at REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS manifests (  -- images as registries know them
+    repository TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    image TEXT NOT NULL,
+    PRIMARY KEY (repository, digest)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS records (
+    key TEXT PRIMARY KEY,
+    result TEXT NOT NULL,
+    inputs BLOB NOT NULL,
+    created_at REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS contents (   -- (source key, selector) -> content digest: a memo, never part of a key
+    source TEXT NOT NULL,
+    selector TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    PRIMARY KEY (source, selector)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS parses (key BLOB PRIMARY KEY, value BLOB NOT NULL, used_at REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS containers (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    image TEXT NOT NULL,
+    snapshot TEXT NOT NULL,
+    description BLOB NOT NULL,
+    created_at REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS builds (
+    id TEXT PRIMARY KEY,
+    started_at REAL NOT NULL,
+    record BLOB NOT NULL
+) WITHOUT ROWID;
+"""
+
+
+class StoreFailed(PybuildError):
+    """The database, or the disk below it, refused."""
+
+    kind = Kind.UNAVAILABLE
+    code = "store-failed"
+
+
+class Database:
+    """One connection, shared by the threads of this process; statements are serialised."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._lock = threading.RLock()
+        self._depth = 0
+
+    @classmethod
+    @contextlib.contextmanager
+    def open(cls, path: Path) -> Iterator[Database]:
+        """Raises StoreFailed."""
+        with _translated():
+            # isolation_level None: transactions are ours; 60 s: another build may hold the write lock.
+            connection = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
+        try:
+            with _translated():
+                # Kill safety comes from the journal; power loss may cost the newest records, never consistency.
+                connection.execute("PRAGMA journal_mode=WAL")
+                connection.execute("PRAGMA synchronous=NORMAL")
+                if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
+                    connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
+            yield cls(connection)
+        finally:
+            connection.close()
+
+    def rows(self, statement: str, values: Sequence[Value] = ()) -> list[Row]:
+        """All rows of a query."""
+        with self._lock, _translated():
+            return self._connection.execute(statement, values).fetchall()
+
+    def row(self, statement: str, values: Sequence[Value] = ()) -> Row | None:
+        """The first row of a query."""
+        found = self.rows(statement, values)
+        return found[0] if found else None
+
+    def run(self, statement: str, values: Sequence[Value] = ()) -> int:
+        """A statement that changes something; the number of rows changed."""
+        with self._lock, _translated():
+            return self._connection.execute(statement, values).rowcount
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing; blocks of one thread nest. Holds the database's write lock."""
+        with self._lock:
+            if self._depth == 0:
+                with _translated():
+                    self._connection.execute("BEGIN IMMEDIATE")
+            self._depth += 1
+            try:
+                yield
+            except BaseException:
+                self._depth -= 1
+                if self._depth == 0:
+                    self._connection.rollback()
+                raise
+            self._depth -= 1
+            if self._depth == 0:
+                try:
+                    with _translated():
+                        self._connection.execute("COMMIT")
+                except BaseException:
+                    self._connection.rollback()
+                    raise
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise StoreFailed(
+            f"the store's database failed: {error}",
+            hint="look at the free space and the permissions of the state directory",
+        ) from error
+
+
+def text(value: Value) -> str:
+    """A column that the schema says is text."""
+    assert isinstance(value, str)
+    return value

@@ -1,0 +1,58 @@
+"""Collection: what no image, cache record or container leads to goes."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from builder.core.digest import Digest
+from builder.store.content import LocalContentStore
+from builder.store.database import Database, text
+from builder.store.state import StateDir, remove_tree
+
+_REACHABLE = """
+WITH RECURSIVE reachable (name) AS (
+    SELECT snapshot FROM images UNION SELECT result FROM records UNION SELECT snapshot FROM containers
+    UNION SELECT parent FROM snapshots JOIN reachable USING (name)
+)
+"""
+
+
+def collect(state: StateDir, database: Database, content: LocalContentStore) -> int:
+    """Remove unreachable snapshots and blobs, unless another job is running; the number removed."""
+    with state.exclusively() as is_alone:
+        if not is_alone:
+            return 0
+        with database.transaction():
+            # Rows go first: a directory without a row is dead, a row without its directory would be a lie.
+            database.run(f"{_REACHABLE} DELETE FROM snapshots WHERE name NOT IN (SELECT name FROM reachable)")  # noqa: S608
+            snapshots = {text(r[0]) for r in database.rows("SELECT name FROM snapshots")}
+            flat = {text(r[0]) for r in database.rows("SELECT name FROM snapshots WHERE is_flat = 1")}
+            blobs = {text(r[0]) for r in database.rows("SELECT blob FROM snapshots WHERE blob IS NOT NULL")}
+            blobs |= {text(r[0]) for r in database.rows("SELECT id FROM images UNION SELECT digest FROM manifests")}
+        blobs |= _named_by_manifests(content, blobs)
+        removed = _remove_others(state.snapshots, snapshots) + _remove_others(state.flat, flat)
+        return removed + _remove_others(state.blobs, {blob.partition(":")[2] for blob in blobs})
+
+
+def _named_by_manifests(content: LocalContentStore, blobs: set[str]) -> set[str]:
+    """Manifests below an index: the index is what a registry's digest names."""
+    found: set[str] = set()
+    for blob in blobs:
+        digest = Digest.parse(blob)
+        if (content.size(digest) or 1 << 20) < 1 << 18:
+            try:
+                document = json.loads(content.read(digest))
+            except ValueError:
+                continue
+            for entry in document.get("manifests") or () if isinstance(document, dict) else ():
+                found.add(str(entry.get("digest")))
+    return found
+
+
+def _remove_others(directory: Path, keep: set[str]) -> int:
+    gone = [name for name in os.listdir(directory) if name not in keep]
+    for name in gone:
+        remove_tree(directory / name)
+    return len(gone)

@@ -1,0 +1,142 @@
+"""Images and the names that people gave them."""
+
+from __future__ import annotations
+
+import re
+import time
+
+from builder.core.digest import Digest
+from builder.core.errors import Kind, PybuildError
+from builder.core.reference import InvalidReference, Reference
+from builder.store.database import Database, Row, text
+from builder.store.interface import Image, ImageNotFound
+
+_ID = re.compile(r"(?:sha256:)?([0-9a-f]{1,64})")
+_COLUMNS = "id, snapshot, created_at"
+
+
+class AmbiguousImage(PybuildError):
+    """A short id fits several images."""
+
+    kind = Kind.CONFLICT
+    code = "ambiguous-image"
+
+
+class LocalImageStore:
+    """See ImageStore."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, id: Digest, snapshot: str, *, created_at: float) -> Image:
+        """See ImageStore."""
+        self._database.run(
+            "INSERT INTO images (id, snapshot, created_at) VALUES (?, ?, ?)"
+            " ON CONFLICT (id) DO UPDATE SET snapshot = excluded.snapshot",
+            (str(id), snapshot, created_at),
+        )
+        return Image(id, snapshot, created_at)
+
+    def find(self, name: str) -> Image:
+        """See ImageStore."""
+        try:
+            found = self.by_reference(Reference.parse(name))
+        except InvalidReference:
+            if _ID.fullmatch(name) is None:
+                raise
+            found = None
+        return found or self._by_id(name)
+
+    def by_reference(self, reference: Reference) -> Image | None:
+        """See ImageStore."""
+        if reference.digest is not None:
+            repository = f"{reference.domain}/{reference.path}"
+            return self._one(
+                f"SELECT {_COLUMNS} FROM images WHERE id = (SELECT image FROM manifests"  # noqa: S608 (constant)
+                " WHERE repository = ? AND digest = ?)",
+                repository, str(reference.digest),
+            )  # fmt: skip
+        return self._one(
+            f"SELECT {_COLUMNS} FROM images WHERE id = (SELECT image FROM refs WHERE name = ?)",  # noqa: S608 (constant)
+            str(reference.with_default_tag()),
+        )
+
+    def get(self, id: Digest) -> Image | None:
+        """See ImageStore."""
+        return self._one(f"SELECT {_COLUMNS} FROM images WHERE id = ?", str(id))  # noqa: S608 (constant)
+
+    def tag(self, reference: Reference, id: Digest) -> None:
+        """See ImageStore."""
+        self._database.run(
+            "INSERT INTO refs (name, image, updated_at) VALUES (?, ?, ?)"
+            " ON CONFLICT (name) DO UPDATE SET image = excluded.image, updated_at = excluded.updated_at",
+            (str(reference.with_default_tag()), str(id), time.time()),
+        )
+
+    def untag(self, reference: Reference) -> bool:
+        """See ImageStore."""
+        if reference.digest is not None:
+            return bool(
+                self._database.run(
+                    "DELETE FROM manifests WHERE repository = ? AND digest = ?",
+                    (f"{reference.domain}/{reference.path}", str(reference.digest)),
+                )
+            )
+        return bool(self._database.run("DELETE FROM refs WHERE name = ?", (str(reference.with_default_tag()),)))
+
+    def add_manifest(self, reference: Reference, manifest: Digest, id: Digest) -> None:
+        """See ImageStore."""
+        self._database.run(
+            "INSERT INTO manifests (repository, digest, image) VALUES (?, ?, ?)"
+            " ON CONFLICT (repository, digest) DO UPDATE SET image = excluded.image",
+            (f"{reference.domain}/{reference.path}", str(manifest), str(id)),
+        )
+
+    def manifests_of(self, id: Digest) -> list[tuple[str, Digest]]:
+        """See ImageStore."""
+        rows = self._database.rows(
+            "SELECT repository, digest FROM manifests WHERE image = ? ORDER BY repository, digest", (str(id),)
+        )
+        return [(text(repository), Digest.parse(text(digest))) for repository, digest in rows]
+
+    def names_of(self, id: Digest) -> list[str]:
+        """See ImageStore."""
+        return [text(r[0]) for r in self._database.rows("SELECT name FROM refs WHERE image = ? ORDER BY name", (str(id),))]
+
+    def all(self) -> list[Image]:
+        """See ImageStore."""
+        rows = self._database.rows(f"SELECT {_COLUMNS} FROM images ORDER BY created_at DESC, id")  # noqa: S608 (constant)
+        return [_image(row) for row in rows]
+
+    def delete(self, id: Digest) -> None:
+        """See ImageStore."""
+        with self._database.transaction():
+            for statement in (
+                "DELETE FROM refs WHERE image = ?",
+                "DELETE FROM manifests WHERE image = ?",
+                "DELETE FROM images WHERE id = ?",
+            ):
+                self._database.run(statement, (str(id),))
+
+    def _one(self, statement: str, *values: str) -> Image | None:
+        row = self._database.row(statement, values)
+        return _image(row) if row else None
+
+    def _by_id(self, name: str) -> Image:
+        match = _ID.fullmatch(name)
+        if match is None:
+            raise ImageNotFound(name)
+        low = f"sha256:{match[1]}"
+        rows = self._database.rows(
+            f"SELECT {_COLUMNS} FROM images WHERE id >= ? AND id < ? LIMIT 2",  # noqa: S608 (constant)
+            (low, low + "g"),
+        )
+        if len(rows) > 1:
+            raise AmbiguousImage(f'"{name}" is the beginning of several image ids', hint="give more of its digits")
+        if not rows:
+            raise ImageNotFound(name)
+        return _image(rows[0])
+
+
+def _image(row: Row) -> Image:
+    return Image(Digest.parse(text(row[0])), text(row[1]), float(row[2] or 0))

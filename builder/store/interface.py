@@ -1,0 +1,192 @@
+"""The services of the store, as everyone else sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, Protocol
+
+from builder.core.descriptor import Descriptor
+from builder.core.digest import Digest
+from builder.core.errors import Kind, PybuildError
+from builder.core.mount import Mount
+from builder.core.reference import Reference
+
+
+Row = tuple[str | int | float | bytes | None, ...]
+
+
+class BlobNotFound(PybuildError):
+    """No blob with that digest is in the store."""
+
+    kind = Kind.NOT_FOUND
+    code = "blob-not-found"
+
+    def __init__(self, digest: Digest) -> None:
+        super().__init__(f"blob {digest} is not in the store", hint="pull or build the image again")
+
+
+class ImageNotFound(PybuildError):
+    """A name or id leads to no image of the store."""
+
+    kind = Kind.NOT_FOUND
+    code = "image-not-found"
+
+    def __init__(self, name: str, *, hint: str | None = "`pybuild images` lists what there is") -> None:
+        super().__init__(f'no such image: "{name}"', hint=hint)
+
+
+class BlobWriter(Protocol):
+    """Bytes on their way into the store."""
+
+    def write(self, data: bytes) -> int:
+        """Append; returns len(data)."""
+
+    def commit(self, *, expected: Digest | None = None) -> tuple[Digest, int]:
+        """Publish atomically; digest and size. Success means "it is in the store", by whoever.
+
+        Raises DigestMismatch.
+        """
+
+
+class ContentStore(Protocol):
+    """Blobs by digest."""
+
+    def open(self, digest: Digest) -> BinaryIO:
+        """For reading; raises BlobNotFound."""
+
+    def size(self, digest: Digest) -> int | None:
+        """Bytes as stored, None if absent; never reads the blob."""
+
+    def writer(self) -> AbstractContextManager[BlobWriter]:
+        """Without a commit it leaves no trace."""
+
+    def put(self, data: bytes) -> Digest:
+        """Store a small blob."""
+
+    def delete(self, digest: Digest) -> None:
+        """Idempotent."""
+
+
+class Snapshot(NamedTuple):
+    """A committed, read-only tree. ``name`` "" is the empty tree, and has no parent."""
+
+    name: str
+    parent: str
+    depth: int  # number of layers below and including this one
+    diff_id: Digest | None  # None until somebody asked
+    layer: Descriptor | None  # the stored form of a layer that came from elsewhere
+    created_at: float  # epoch seconds
+
+
+class ActiveSnapshot(NamedTuple):
+    """A writable tree over a committed one; in scratch until it is committed."""
+
+    name: str
+    parent: str
+    upper: Path  # its changes, in overlayfs form
+    work: Path  # overlayfs' own
+
+
+class Snapshotter(Protocol):
+    """Trees that share everything below."""
+
+    def stat(self, name: str) -> Snapshot | None:
+        """None: there is none of that name."""
+
+    def is_intact(self, name: str) -> bool:
+        """Whether a tree can be used: known, and its topmost directory or stored form is there."""
+
+    def chain(self, name: str) -> list[Snapshot]:
+        """Base first, down to and including ``name``; [] for the empty tree. Raises PybuildError if broken."""
+
+    def lowers(self, name: str) -> list[str]:
+        """The directories of a tree, top first, at most a few hundred; unpacks what is not yet a directory."""
+
+    def prepare(self, parent: str) -> ActiveSnapshot:
+        """A fresh writable tree."""
+
+    def mounts(self, active: ActiveSnapshot) -> list[Mount]:
+        """How to mount an active snapshot at "/"; data, nothing is mounted."""
+
+    def commit(self, active: ActiveSnapshot, *, created_at: float) -> Snapshot:
+        """Freeze; ``active`` is gone afterwards, either way."""
+
+    def discard(self, active: ActiveSnapshot) -> None:
+        """Throw away; idempotent."""
+
+    def keep_failed(self, active: ActiveSnapshot) -> None:
+        """Set the upper of a failed step aside, for whoever wants to look into it."""
+
+    def add_layer(
+        self, parent: str, diff_id: Digest, chain_id: Digest, layer: Descriptor, origin: str, created_at: float
+    ) -> Snapshot:
+        """A layer from elsewhere, not unpacked yet; the one that is there already if the chain is known."""
+
+    def origin(self, name: str) -> str:
+        """The repository that a layer's stored form can be fetched from; "" if none is known."""
+
+    def set_diff_id(self, name: str, diff_id: Digest) -> None:
+        """Record what a layer's tar hashes to; its chain id follows from its parent's."""
+
+
+class Image(NamedTuple):
+    """An image of the store."""
+
+    id: Digest  # of the config
+    snapshot: str  # the top of its layers
+    created_at: float
+
+
+class ImageStore(Protocol):
+    """Images and the names that people gave them."""
+
+    def add(self, id: Digest, snapshot: str, *, created_at: float) -> Image:
+        """Idempotent."""
+
+    def find(self, name: str) -> Image:
+        """By reference ("app", "app:1", "docker.io/library/app@sha256:…") or id, whole or an unambiguous prefix.
+
+        Raises ImageNotFound, InvalidReference.
+        """
+
+    def by_reference(self, reference: Reference) -> Image | None:
+        """What a name stands for now."""
+
+    def get(self, id: Digest) -> Image | None:
+        """By id."""
+
+    def tag(self, reference: Reference, id: Digest) -> None:
+        """Let a name stand for an image; whatever it stood for loses it."""
+
+    def untag(self, reference: Reference) -> bool:
+        """Whether there was such a name."""
+
+    def add_manifest(self, reference: Reference, manifest: Digest, id: Digest) -> None:
+        """Remember the manifest under which a registry has an image."""
+
+    def manifests_of(self, id: Digest) -> list[tuple[str, Digest]]:
+        """(repository, manifest digest) pairs, sorted."""
+
+    def names_of(self, id: Digest) -> list[str]:
+        """Full references, sorted."""
+
+    def all(self) -> list[Image]:
+        """Newest first."""
+
+    def delete(self, id: Digest) -> None:
+        """The image with its names; its layers stay until collection."""
+
+
+class Rows(Protocol):
+    """The store's database, for services that keep rows of their own in it."""
+
+    def rows(self, statement: str, values: Sequence[str | int | float | bytes | None] = ()) -> list[Row]:
+        """All rows of a query."""
+
+    def run(self, statement: str, values: Sequence[str | int | float | bytes | None] = ()) -> int:
+        """A statement that changes something; the number of rows changed."""
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """All or nothing; blocks of one thread nest."""

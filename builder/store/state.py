@@ -1,0 +1,214 @@
+"""The state directory: versioned buckets, locks, and scratch space on the same file system.
+
+::
+
+    ROOT/
+      lock                     flock: shared by every running job, exclusive by collection
+      content-v1/blobs/sha256  blobs, under OCI layout paths; written to scratch, renamed into place
+      snapshots-v1/NAME        the upper directory of one committed snapshot; never written again
+      flat-v1/NAME             the whole merged tree of a deep snapshot chain
+      mountpoints-v1           the lowest lower directory of every sandbox: what Docker mounts over
+      containers-v1/ID         a container's writable layer and description
+      failed-v1/NAME           the upper directory of a failed step
+      logs-v1/BUILD/STEP       what steps printed
+      pybuild-v1.sqlite        records, references, images, snapshots: one database, one transaction
+      stat-v1.sqlite           the stat cache: may be deleted at any time
+      tmp/OWNER, tmp/OWNER.lock   scratch of one process, which holds a flock on the lock file
+
+A new format gets a new name; old and new never meet. Everything becomes visible by a rename, or by a commit
+of the database that follows the rename. Scratch of a dead process (its flock is free) is removed by the next
+process that opens the store, and with it a snapshot directory that the database never heard of.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from builder.core.errors import Kind, PybuildError
+
+_BUCKETS = (
+    "content-v1/blobs/sha256",
+    "snapshots-v1",
+    "flat-v1",
+    "containers-v1",
+    "failed-v1",
+    "logs-v1",
+    "tmp",
+)
+
+
+class StoreUnusable(PybuildError):
+    """The state directory cannot be used."""
+
+    kind = Kind.DENIED
+    code = "store-unusable"
+
+
+class StateDir:
+    """Paths and locks below one root. ``open`` it; the fields are for the store package."""
+
+    def __init__(self, root: Path, scratch: Path, lock: int) -> None:
+        self.root = root
+        self._lock = lock
+        self.scratch = scratch  # this process's own; gone after ``open``
+        self.blobs = root / "content-v1/blobs/sha256"
+        self.snapshots = root / "snapshots-v1"
+        self.flat = root / "flat-v1"
+        self.mountpoints = root / "mountpoints-v1"
+        self.containers = root / "containers-v1"
+        self.failed = root / "failed-v1"
+        self.logs = root / "logs-v1"
+        self.database = root / "pybuild-v1.sqlite"
+        self.stat_cache = root / "stat-v1.sqlite"
+
+    @classmethod
+    @contextlib.contextmanager
+    def open(cls, root: Path) -> Iterator[StateDir]:
+        """Make what is missing, take the shared lock and a scratch directory; both end with the block.
+
+        Raises StoreUnusable.
+        """
+        root = root.absolute()
+        try:
+            for bucket in _BUCKETS:
+                (root / bucket).mkdir(parents=True, exist_ok=True, mode=0o700)
+            lock = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StoreUnusable(
+                f'cannot use "{root}": {error.strerror}', hint="name another with --root or PYBUILD_ROOT"
+            ) from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            with _scratch(root / "tmp") as scratch:
+                yield cls(root, scratch, lock)
+        finally:
+            os.close(lock)
+
+    def new_name(self) -> str:
+        """A short name for a snapshot: overlayfs is given hundreds of them at once."""
+        return secrets.token_hex(6)
+
+    def sweep(self, forget: Callable[[str], bool]) -> None:
+        """Remove what dead processes left in scratch.
+
+        ``forget(name)`` says whether a snapshot that was being committed then is unknown to the database:
+        its directory goes too.
+        """
+        for lock in sorted((self.root / "tmp").glob("*.lock")):
+            owner = lock.with_suffix("")
+            if owner == self.scratch:
+                continue
+            with _dead_lock(lock) as is_dead:
+                if is_dead:
+                    for name in os.listdir(owner) if owner.is_dir() else ():
+                        if forget(name):
+                            remove_tree(self.snapshots / name)
+                    remove_tree(owner)
+                    lock.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def exclusively(self) -> Iterator[bool]:
+        """Whether no other job uses the store; if so, nobody can start one before the block ends.
+
+        For collection only: on a refusal the shared lock is free for a moment, so the caller must hold nothing.
+        """
+        is_alone = _try_lock(self._lock)
+        if not is_alone:
+            fcntl.flock(self._lock, fcntl.LOCK_SH)
+        try:
+            yield is_alone
+        finally:
+            fcntl.flock(self._lock, fcntl.LOCK_SH)
+
+
+def remove_tree(path: Path) -> None:
+    """Delete a tree of any depth, however its modes are set; one that is gone is fine."""
+    top = str(path)
+    try:
+        if not stat.S_ISDIR(os.lstat(top).st_mode):
+            os.unlink(top)
+            return
+        # Every directory is moved to the top before it is emptied, so that no path gets longer than the
+        # kernel takes and no recursion deeper than Python does, whatever a step has made.
+        mark = f"{top}/{secrets.token_hex(8)}."
+        pending, count = [top], 0
+        while pending:
+            directory = pending.pop()
+            for entry in _entries(directory):
+                if not entry.is_dir(follow_symlinks=False):
+                    os.unlink(entry.path)
+                elif directory == top:
+                    pending.append(entry.path)
+                else:
+                    count += 1
+                    os.chmod(entry.path, 0o700)
+                    os.rename(entry.path, f"{mark}{count}")
+                    pending.append(f"{mark}{count}")
+            if directory != top:
+                os.rmdir(directory)
+        os.rmdir(top)
+    except FileNotFoundError:
+        return
+
+
+def _entries(directory: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(directory) as found:
+            return list(found)
+    except PermissionError:
+        os.chmod(directory, 0o700)
+        with os.scandir(directory) as found:
+            return list(found)
+
+
+@contextlib.contextmanager
+def _scratch(parent: Path) -> Iterator[Path]:
+    while True:
+        owner = parent / f"{os.getpid()}-{secrets.token_hex(4)}"
+        lock = parent / f"{owner.name}.lock"
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if _is_still(descriptor, lock):  # a sweep may have taken it between open and flock
+            break
+        os.close(descriptor)
+    owner.mkdir(mode=0o700)
+    try:
+        yield owner
+    finally:
+        remove_tree(owner)
+        lock.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _dead_lock(lock: Path) -> Iterator[bool]:
+    try:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        yield False
+        return
+    try:
+        yield _try_lock(descriptor) and _is_still(descriptor, lock)
+    finally:
+        os.close(descriptor)
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_still(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except FileNotFoundError:
+        return False

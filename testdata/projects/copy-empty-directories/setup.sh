@@ -1,0 +1,3 @@
+#!/bin/sh
+# A checkout has no empty directories.
+mkdir -p empty tree/empty/deeper tree/another && : > tree/empty-file

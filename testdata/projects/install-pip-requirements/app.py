@@ -1,0 +1,4 @@
+import idna
+import six
+
+print(six.text_type(idna.encode("bücher.example").decode()))

@@ -1,0 +1,3 @@
+const mustache = require("mustache");
+
+console.log(mustache.render("<h1>{{title}}</h1>", { title: "a & b" }));

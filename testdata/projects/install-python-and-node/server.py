@@ -1,0 +1,3 @@
+import bottle
+
+print(bottle.__version__, open("index.html").read().strip())
