@@ -84,7 +84,14 @@ class Pax:
                 raise BadArchive("a PAX record does not begin with its length")
             stop = at + int(digits)
             key, equals, value = data[space + 1 : stop - 1].partition(b"=")
-            if stop > end or stop <= space + 2 or data[stop - 1] != 0x0A or not key or not equals or b"\0" in key:
+            if (
+                stop > end
+                or stop <= space + 2
+                or data[stop - 1] != 0x0A
+                or not key
+                or not equals
+                or b"\0" in key
+            ):
                 raise BadArchive("a PAX record is not well formed")
             self._take(key, value)
             at = stop

@@ -10,14 +10,13 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from types import MappingProxyType
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
+from builder.fs.blocks import BLOCK, Blocks, Readable
 from builder.fs.limits import ArchiveLimit, BadArchive, Limits
 from builder.fs.pax import Chunk, Pax, check_sparse, pair_up, parse_decimal, parse_number, parse_time_ns
 
-BLOCK = 512
 _ZERO_BLOCK = bytes(BLOCK)
-_READ_SIZE = 1 << 18
 _COPY_SIZE = 1 << 20
 # name mode uid gid size mtime checksum type link magic+version (uname gname) major minor prefix rest
 _HEADER = struct.Struct("100s8s8s8s12s12s8sc100s8s64x8s8s155s12s")
@@ -39,12 +38,6 @@ _KINDS = {
 }
 _NO_XATTRS: Mapping[str, bytes] = MappingProxyType({})
 _cached_number = lru_cache(maxsize=1024)(parse_number)
-
-
-class Readable(Protocol):
-    """What the reader needs of a stream; short answers are fine, an empty one is the end."""
-
-    def read(self, n: int, /) -> bytes: ...
 
 
 class TarMember(NamedTuple):
@@ -71,10 +64,8 @@ class TarReader:
     """
 
     def __init__(self, stream: Readable, limits: Limits | None = None) -> None:
-        self._stream = stream
+        self._blocks = Blocks(stream)
         self._limits = limits or Limits()
-        self._buffer = b""
-        self._at = 0
         self._left = 0  # stored bytes of the current member that were not read yet
         self._padding = 0
         self._chunks: deque[Chunk] | None = None  # what is left of a sparse file
@@ -125,7 +116,7 @@ class TarReader:
         if self._chunks is not None:
             return self._read_sparse(n)
         self._left = left - n
-        return self._take(n)
+        return self._blocks.take(n)
 
     def copy_to(self, fd: int) -> None:
         """Write the current member's data to an open, empty file; holes stay holes."""
@@ -138,7 +129,7 @@ class TarReader:
             os.lseek(fd, chunk.offset, os.SEEK_SET)
             left = chunk.size
             while left:
-                data = self._take(min(left, _COPY_SIZE))
+                data = self._blocks.take(min(left, _COPY_SIZE))
                 self._left -= len(data)
                 left -= len(data)
                 _write_all(fd, data)
@@ -148,19 +139,17 @@ class TarReader:
     def drain(self) -> None:
         """Read the stream to its very end, so that a digest over its bytes covers all of them."""
         self._ended = True
-        self._buffer, self._at = b"", 0
-        while self._stream.read(_COPY_SIZE):
-            pass
+        self._blocks.drain()
 
     # Headers.
 
     def _header(self) -> bytes | None:
         """The next header block, checked; None where the archive ends."""
-        block = self._block()
+        block = self._blocks.block()
         if block is None:
             return None
         if block == _ZERO_BLOCK:
-            following = self._block()
+            following = self._blocks.block()
             if following is not None and following != _ZERO_BLOCK:
                 raise BadArchive("the archive goes on after a block of zeros")
             return None
@@ -183,16 +172,16 @@ class TarReader:
             raise BadArchive("an extended tar header has a negative size")
         if size > self._limits.header_size:
             raise ArchiveLimit("bytes in one extended header", self._limits.header_size)
-        data = self._take(size)
-        self._take(-size % BLOCK)
+        data = self._blocks.take(size)
+        self._blocks.take(-size % BLOCK)
         return data
 
     def _member(
         self, block: bytes, flag: bytes, pax: Pax | None, long_name: bytes | None, long_link: bytes | None
     ) -> TarMember:
-        name, mode_field, uid_field, gid_field, size_field, mtime_field, _, _, link, magic, major, minor, prefix, rest = (
-            _HEADER.unpack(block)
-        )  # fmt: skip
+        fields = _HEADER.unpack(block)
+        name, mode_field, uid_field, gid_field, size_field, mtime_field = fields[:6]
+        link, magic, major, minor, prefix, rest = fields[8:]
         name = name.partition(b"\0")[0]
         link = link.partition(b"\0")[0]
         if magic[:6] == b"ustar\0" and prefix[0]:
@@ -234,10 +223,9 @@ class TarReader:
         elif pax is not None and kind == "file":
             name = self._open_pax_sparse(pax, name)
         self._count(name, link)
-        return TarMember(
-            name.decode(ENCODING, "surrogateescape"), kind, mode, uid, gid, self._logical, mtime_ns,
-            link.decode(ENCODING, "surrogateescape") if kind in ("hardlink", "symlink") else "", device, xattrs,
-        )  # fmt: skip
+        target = link.decode(ENCODING, "surrogateescape") if kind in ("hardlink", "symlink") else ""
+        shown = name.decode(ENCODING, "surrogateescape")
+        return TarMember(shown, kind, mode, uid, gid, self._logical, mtime_ns, target, device, xattrs)
 
     def _open(self, stored: int) -> None:
         self._left = self._logical = stored
@@ -271,7 +259,7 @@ class TarReader:
                 raise ArchiveLimit("sparse chunks in one file", self._limits.sparse_chunks)
             if not more:
                 break
-            table, slots = self._take(BLOCK), 21
+            table, slots = self._blocks.take(BLOCK), 21
             more = table[504]
         self._set_chunks(pair_up(numbers), parse_number(block[483:495]))
 
@@ -310,7 +298,7 @@ class TarReader:
         if self._left < BLOCK:
             raise BadArchive("the sparse map of the archive is cut off")
         self._left -= BLOCK
-        return self._take(BLOCK)
+        return self._blocks.take(BLOCK)
 
     def _set_chunks(self, chunks: list[Chunk], size: int) -> None:
         if size < 0:
@@ -329,7 +317,7 @@ class TarReader:
             else:
                 first = chunks[0]
                 run = min(n, first.offset + first.size - self._position)
-                parts.append(self._take(run))
+                parts.append(self._blocks.take(run))
                 self._left -= run
                 if self._position + run == first.offset + first.size:
                     chunks.popleft()
@@ -337,65 +325,14 @@ class TarReader:
             n -= run
         return b"".join(parts)
 
-    # Bytes.
-
     def _skip_rest(self) -> None:
-        left = self._left
-        while left:
-            left -= len(self._take(min(left, _COPY_SIZE)))
-        self._left = 0
+        take = self._blocks.take
+        while self._left:
+            self._left -= len(take(min(self._left, _COPY_SIZE)))
         if self._padding:
             # Nobody misses the padding of the last file; archive/tar does not either.
-            self._fill(self._padding)
-            self._at = min(self._at + self._padding, len(self._buffer))
+            self._blocks.skip(self._padding)
             self._padding = 0
-
-    def _block(self) -> bytes | None:
-        at = self._at
-        block = self._buffer[at : at + BLOCK]
-        if len(block) < BLOCK:
-            self._fill(BLOCK)
-            block = self._buffer[self._at : self._at + BLOCK]
-            if not block:
-                return None
-            if len(block) < BLOCK:
-                raise BadArchive("the archive is cut off")
-        self._at += BLOCK
-        return block
-
-    def _take(self, n: int) -> bytes:
-        """Exactly ``n`` bytes of the stream."""
-        at = self._at
-        data = self._buffer[at : at + n]
-        if len(data) == n:
-            self._at = at + n
-            return data
-        self._buffer, self._at = b"", 0
-        parts, left = [data], n - len(data)
-        while left:
-            more = self._stream.read(max(left, _READ_SIZE))
-            if not more:
-                raise BadArchive("the archive is cut off")
-            parts.append(more[:left])
-            if len(more) > left:
-                self._buffer, self._at = more, left
-                break
-            left -= len(more)
-        return b"".join(parts)
-
-    def _fill(self, n: int) -> None:
-        """Have ``n`` bytes in the buffer, or all that is left of the stream."""
-        have = len(self._buffer) - self._at
-        if have >= n:
-            return
-        parts = [self._buffer[self._at :]]
-        while have < n:
-            more = self._stream.read(_READ_SIZE)
-            if not more:
-                break
-            parts.append(more)
-            have += len(more)
-        self._buffer, self._at = b"".join(parts), 0
 
 
 def _override(records: dict[bytes, bytes], key: bytes, value: int) -> int:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from builder.core.errors import Kind, PybuildError
-from builder.fs.tar import BLOCK, ENCODING, TarMember
+from builder.fs.blocks import BLOCK
+from builder.fs.tar import ENCODING, TarMember
 
 WRITER_VERSION = 1  # goes into records that say a layer can be made again byte for byte
 
@@ -54,7 +56,7 @@ class TarWriter:
         self.size = 0  # bytes of the archive so far
 
     def add(self, member: TarMember, data: bytes | Iterable[bytes] | int | None = None) -> None:
-        """One member; ``data`` is bytes, an iterable of bytes or an open file, ``member.size`` bytes in all."""
+        """One member; ``data`` (bytes, pieces of bytes, or an open file) is ``member.size`` bytes in all."""
         self._put(header(member))
         size = member.size if member.kind == "file" else 0
         if not size:
@@ -73,6 +75,18 @@ class TarWriter:
             if written != size:
                 raise ChangedWhileRead(member.name)
         padding = -size % BLOCK
+        if padding:
+            self._put(_ZEROS[:padding])
+
+    @contextlib.contextmanager
+    def streaming(self, member: TarMember) -> Iterator[Callable[[bytes], object]]:
+        """A file whose ``member.size`` bytes are pushed into the sink that the block is given."""
+        self._put(header(member))
+        start = self.size
+        yield self._put
+        if self.size - start != member.size:
+            raise ChangedWhileRead(member.name)
+        padding = -member.size % BLOCK
         if padding:
             self._put(_ZEROS[:padding])
 
@@ -196,16 +210,24 @@ def _pax_header(member: TarMember, raw: bytes, link: bytes, size: int, mtime: in
             data,
             _ZEROS[: -len(data) % BLOCK],
             _ustar(
-                short, b"", _FLAGS[member.kind], member.mode, numbers[b"uid"], numbers[b"gid"], numbers[b"size"],
-                numbers[b"mtime"], link, member.device,
-            ),  # fmt: skip
+                short,
+                b"",
+                _FLAGS[member.kind],
+                member.mode,
+                numbers[b"uid"],
+                numbers[b"gid"],
+                numbers[b"size"],
+                numbers[b"mtime"],
+                link,
+                member.device,
+            ),
         )
     )
 
 
 def _ascii(raw: bytes) -> bytes:
-    """What a reader without PAX may show of a name; never with a slash at a cut."""
-    return bytes(byte for byte in raw if byte < 0x80)[:100]
+    """What a reader without PAX may show of a name; a cut at a slash must not make a directory of it."""
+    return bytes(byte for byte in raw if byte < 0x80)[:100].rstrip(b"/")
 
 
 def _record(key: bytes, value: bytes) -> bytes:

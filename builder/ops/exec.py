@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from builder.core.canonical import digest_of
 from builder.core.digest import Digest
@@ -60,7 +60,12 @@ class ExecOperation:
     """One ExecOp vertex."""
 
     def __init__(
-        self, digest: Digest, vertex: Vertex, op: ExecOp, snapshots: Snapshotter, executor: Executor
+        self,
+        digest: Digest,
+        vertex: Vertex,
+        op: ExecOp,
+        snapshots: Snapshotter,
+        executor: Callable[[], Executor],
     ) -> None:
         self._step = str(digest)
         self._vertex = vertex
@@ -108,7 +113,7 @@ class ExecOperation:
         err, err_writer = os.pipe2(os.O_CLOEXEC)
         try:
             try:
-                running = self._executor.start(process, mounts, ProcessIO(stdout=out_writer, stderr=err_writer), job)
+                running = self._executor().start(process, mounts, ProcessIO(stdout=out_writer, stderr=err_writer), job)
             finally:
                 os.close(out_writer)
                 os.close(err_writer)

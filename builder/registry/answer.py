@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from builder.core.job import Cancel
@@ -30,7 +31,7 @@ class Answer(NamedTuple):
     is_foreign: bool
 
 
-def read_chunks(answer: Answer, endpoint: Endpoint, cancel: Cancel | None) -> Iterator[bytes]:
+def read_chunks(answer: Answer, endpoint: Endpoint, cancel: Cancel | None) -> Generator[bytes]:
     """The body in pieces. Cancelling ends a read that waits. Raises EndpointFailed when it breaks."""
     import urllib3
 
@@ -145,22 +146,24 @@ def translate(endpoint: Endpoint, error: Exception, *, host: str) -> EndpointFai
             break
         cause = inner
     at = "" if host == endpoint.host else f"{host}: "
+    silent = partial(EndpointFailed, endpoint, limit=NO_ANSWER_LIMIT, is_silent=True)
     match error:
         case exceptions.NameResolutionError():
-            return EndpointFailed(endpoint, f"{at}the host name cannot be resolved", limit=NO_ANSWER_LIMIT)
+            return silent(f"{at}the host name cannot be resolved")
         case exceptions.ConnectTimeoutError():
-            reason = f"{at}no connection within {CONNECT_TIMEOUT_S:.0f} seconds"
-            return EndpointFailed(endpoint, reason, limit=NO_ANSWER_LIMIT)
+            return silent(f"{at}no connection within {CONNECT_TIMEOUT_S:.0f} seconds")
         case exceptions.ReadTimeoutError():
             return EndpointFailed(
                 endpoint, f"{at}silent for {READ_TIMEOUT_S:.0f} seconds", limit=TRANSIENT_LIMIT
             )
         case exceptions.SSLError():
             hint = "a registry without TLS must be listed with insecure = true, one with its own CA with ca"
-            return EndpointFailed(endpoint, f"{at}TLS failed: {_printable(str(cause))}", hint=hint)
-        case exceptions.NewConnectionError() | exceptions.ProxyError():
-            via = "the proxy does not connect: " if isinstance(error, exceptions.ProxyError) else ""
-            return EndpointFailed(endpoint, f"{at}{via}{_os_reason(cause)}", limit=NO_ANSWER_LIMIT)
+            reason = f"{at}TLS failed: {_printable(str(cause))}"
+            return EndpointFailed(endpoint, reason, is_silent=True, hint=hint)
+        case exceptions.ProxyError():
+            return silent(f"{at}the proxy does not connect: {_os_reason(cause)}")
+        case exceptions.NewConnectionError():
+            return silent(f"{at}{_os_reason(cause)}")
         case exceptions.ProtocolError() | OSError():
             return EndpointFailed(endpoint, f"{at}{_os_reason(cause)}", limit=TRANSIENT_LIMIT)
         case _:

@@ -101,7 +101,7 @@ class Authenticator:
             return _Held(f"Bearer {_checked(endpoint, credential.bearer)}", float("inf"))
         for challenge in challenges:
             if challenge.scheme == "bearer" and "realm" in challenge.parameters:
-                parameters = {"scope": scope, **challenge.parameters}
+                parameters = {**challenge.parameters, "scope": challenge.parameters.get("scope") or scope}
                 return self._fetch_token(endpoint, parameters, credential, cancel)
         for challenge in challenges:
             if challenge.scheme == "basic":

@@ -31,7 +31,7 @@ class Credential(NamedTuple):
 
 
 class CredentialStore:
-    """Finds the login for a host. A helper that fails means "anonymous", and is remembered in ``problems``."""
+    """Finds the login for a host. A helper that fails means "anonymous"; ``problems`` keeps why, by host."""
 
     def __init__(self, document: Mapping[str, object] | None = None) -> None:
         """``document`` is a decoded ``config.json``."""

@@ -31,14 +31,16 @@ class EndpointFailed(RegistryError):
         status: int | None = None,
         limit: int = 1,
         retry_after_s: float | None = None,
+        is_silent: bool = False,
         hint: str | None = None,
     ) -> None:
-        """``limit`` is how often it may be tried in all; 1: never again."""
+        """``limit`` is how often to try in all, 1: never again; ``is_silent``: it does not talk to us."""
         super().__init__(f"{endpoint.url}: {reason}", hint=hint)
         self.endpoint = endpoint
         self.status = status
         self.limit = limit
         self.retry_after_s = retry_after_s
+        self.is_silent = is_silent
         self.made_progress = False
 
 

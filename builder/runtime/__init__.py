@@ -1,0 +1,1 @@
+"""Containers: what an image says and what the caller says, put together and run."""

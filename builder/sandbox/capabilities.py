@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import errno
 
 from builder.sandbox import syscalls
 
@@ -18,14 +18,12 @@ NAMES = (
 
 # What `docker run` gives, and BuildKit to a RUN.
 DEFAULT = (
-    "AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "NET_RAW",
-    "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT",
+    "AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE",
+    "NET_RAW", "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT",
 )  # fmt: skip
 
 # Without these no sandbox can be made: mounts and namespaces, the user, the bounding set, /dev.
 REQUIRED = ("SYS_ADMIN", "SETUID", "SETGID", "SETPCAP", "MKNOD")
-
-_EINVAL = 22
 
 
 def mask(names: tuple[str, ...]) -> int:
@@ -38,23 +36,6 @@ def missing(effective: int, names: tuple[str, ...] = REQUIRED) -> tuple[str, ...
     return tuple(f"CAP_{name}" for name in names if not effective >> NAMES.index(name) & 1)
 
 
-def effective(status: bytes) -> int:
-    """``CapEff`` of the text of /proc/PID/status; 0 if there is none."""
-    for line in status.splitlines():
-        if line.startswith(b"CapEff:"):
-            return int(line.split()[1], 16)
-    return 0
-
-
-def own_effective() -> int:
-    """The effective set of the calling thread."""
-    fd = os.open("/proc/thread-self/status", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return effective(os.read(fd, 65536))
-    finally:
-        os.close(fd)
-
-
 def restrict(keep: int) -> None:
     """Drop everything but ``keep`` from every set; inheritable and ambient end up empty."""
     number = 0
@@ -64,7 +45,7 @@ def restrict(keep: int) -> None:
                 syscalls.prctl(syscalls.PR_CAPBSET_DROP, number)
         except OSError as error:
             # Past the last capability of the running kernel; a newer one may have more than NAMES.
-            if error.errno != _EINVAL:
+            if error.errno != errno.EINVAL:
                 raise
             break
         number += 1

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import _signal
 import errno
+import fcntl
 import marshal
 import os
 import stat
 import sys
 
-from builder.sandbox import syscalls
+from builder.sandbox import signals, syscalls
 from builder.sandbox.steps import Sandbox, plan
 from builder.sandbox.users import UserNotFound
 
@@ -107,27 +107,19 @@ def _take_descriptors(spec: RawSpec, descriptors: Sequence[int]) -> None:
     for number, fd in enumerate(descriptors, first):
         os.dup2(fd, number)
     if spec["is_terminal"]:
-        import fcntl
-
         fcntl.ioctl(0, _TIOCSCTTY, 0)
 
 
 def _leave_no_trace(spec: RawSpec) -> None:
-    """What the caller and Python changed in the process and execve keeps."""
+    """What the set-up changed in the process and execve keeps; signals are the launcher's to reset."""
     if not spec["has_stdin"]:
         null = os.open("/dev/null", os.O_RDONLY)
         os.dup2(null, 0)
         os.close(null)
-    for number in _signal.valid_signals():
-        try:
-            _signal.signal(number, _signal.SIG_DFL)
-        except OSError:  # SIGKILL and SIGSTOP have no disposition
-            continue
-    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
     os.umask(0o022)
-    syscalls.close_range_cloexec(3)
+    syscalls.close_from(3, on_exec=True)
     # After the change of user, which clears it, prctl(2).
-    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, _signal.SIGKILL)
+    syscalls.prctl(syscalls.PR_SET_PDEATHSIG, signals.SIGKILL)
 
 
 def _execute(spec: RawSpec, home: str) -> None:
@@ -135,7 +127,7 @@ def _execute(spec: RawSpec, home: str) -> None:
     env.setdefault(b"HOME", home.encode("utf-8", "surrogateescape"))
     path = find_program(spec["args"][0], env.get(b"PATH", DEFAULT_PATH))
     try:
-        os.execve(path, spec["args"], env)
+        os.execve(path, spec["args"], env)  # noqa: S606 - no shell is meant
     except OSError as error:
         shown = path.decode("utf-8", "replace")
         code = NOT_FOUND if error.errno == errno.ENOENT else NOT_EXECUTABLE

@@ -43,7 +43,7 @@ class Devices:
 
     def prepare(self, *, is_privileged: bool, terminal: int) -> None:
         """Before pivot_root; ``terminal`` is the descriptor that becomes /dev/console, -1 for none."""
-        dev = mounting.filesystem("tmpfs", ("mode=755", "size=65536k"), _NOSUID)
+        dev = mounting.filesystem(b"tmpfs", (b"mode=755", b"size=65536k"), _NOSUID)
         self.mounts.append((b"/dev", dev))
         for name, major, minor in _NODES:
             self._node(dev, name, os.makedev(major, minor))
@@ -53,13 +53,13 @@ class Devices:
             os.mkdir(name, 0o755, dir_fd=dev)
         if is_privileged:
             self._host_nodes(dev)
-        pts = ("newinstance", "ptmxmode=0666", "mode=0620", "gid=5")
-        self.mounts.append((b"/dev/pts", mounting.filesystem("devpts", pts, _NOSUID | _NOEXEC)))
+        pts = (b"newinstance", b"ptmxmode=0666", b"mode=0620", b"gid=5")
+        self.mounts.append((b"/dev/pts", mounting.filesystem(b"devpts", pts, _NOSUID | _NOEXEC)))
         flags = _NOSUID | _NODEV | _NOEXEC
-        shm = ("mode=1777", "size=65536k")
-        self.mounts.append((b"/dev/shm", mounting.filesystem("tmpfs", shm, flags)))  # noqa: S108 - its name
+        shm = (b"mode=1777", b"size=65536k")
+        self.mounts.append((b"/dev/shm", mounting.filesystem(b"tmpfs", shm, flags)))
         try:
-            self.mounts.append((b"/dev/mqueue", mounting.filesystem("mqueue", (), flags)))
+            self.mounts.append((b"/dev/mqueue", mounting.filesystem(b"mqueue", (), flags)))
         except OSError as error:
             if error.errno != errno.ENODEV:  # a kernel without POSIX message queues
                 raise
@@ -76,7 +76,8 @@ class Devices:
             self.mounts.append((path, syscalls.open_tree(path, is_recursive=False)))
 
     def _host_nodes(self, dev: int) -> None:
-        loops = sorted(name for name in os.listdir("/dev") if name.startswith("loop") and name[4:].isdecimal())
+        names = sorted(os.listdir("/dev"))
+        loops = (name for name in names if name.startswith("loop") and name[4:].isdecimal())
         for name in (*_PRIVILEGED, *loops):
             try:
                 status = os.stat(f"/dev/{name}")

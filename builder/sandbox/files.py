@@ -15,7 +15,7 @@ def hosts(hostname: str, extra_hosts: tuple[str, ...] = ()) -> str:
 
 
 def is_systemd_stub(text: str) -> bool:
-    """Whether the only server is systemd-resolved's stub, so that SYSTEMD_RESOLV_CONF should be read instead."""
+    """Whether systemd-resolved's stub is the only server; then SYSTEMD_RESOLV_CONF should be read instead."""
     return _servers(text) == [SYSTEMD_STUB]
 
 

@@ -1,4 +1,4 @@
-"""The launcher program: ``python -I -S launcher.py FD PARENT``, ``--describe`` or ``--run`` with a spec on stdin.
+"""The launcher program: ``python -I -S launcher.py FD PARENT``; for people ``--describe`` and ``--run``.
 
 It stands beside the build and starts every sandbox: a process of its own that has one thread, few modules and
 no environment, so that a clone of it is cheap and carries nothing of the caller. It imports only what a test
@@ -16,13 +16,19 @@ def main(arguments: list[str]) -> int:
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     # Last, so that nothing beside the package can stand in for a module of the standard library.
     sys.path.append(root)
+    from builder.sandbox import signals, syscalls
+
+    # For all children at once: Python ignores SIGPIPE and the caller may ignore more, and execve keeps that.
+    syscalls.reset_signals()
+    signals.unblock()
     if arguments[:1] in (["--describe"], ["--run"]):
         return _by_hand(arguments[0])
     connection, parent = map(int, arguments)
     os.chdir("/")
     os.umask(0o022)
-    os.closerange(connection + 1, os.sysconf("SC_OPEN_MAX"))
     from builder.sandbox.serve import Server
+
+    syscalls.close_from(connection + 1, on_exec=False)
 
     Server(connection, parent).run()
     return 0

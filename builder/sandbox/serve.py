@@ -1,13 +1,12 @@
 """The launcher's loop: takes requests from its socket, clones children, tells what becomes of them.
 
-Requests, ``marshal`` on a SOCK_SEQPACKET socket: ``("start", id, spec | None)`` with descriptors (a spec that is
-too large for a packet comes in a memfd, the last of them), ``("signal", id, number)``. Replies:
+Requests, ``marshal`` on a SOCK_SEQPACKET socket: ``("start", id, spec | None)`` with descriptors (a spec that
+is too large for a packet comes in a memfd, the last of them), ``("signal", id, number)``. Replies:
 ``("started", id, pid, stubs)``, ``("failed", id, Failure)``, ``("exited", id, wait status)``.
 """
 
 from __future__ import annotations
 
-import _signal
 import _socket
 import gc
 import io
@@ -15,7 +14,7 @@ import marshal
 import os
 import select
 
-from builder.sandbox import child, syscalls
+from builder.sandbox import child, signals, syscalls
 
 TYPE_CHECKING = False  # importing typing takes longer than a step
 if TYPE_CHECKING:
@@ -72,13 +71,13 @@ class Server:
             pass  # the other end went while it was told something
         finally:
             for process in self._processes.values():
-                _kill(process, _signal.SIGKILL)
+                signals.send(process.pidfd, signals.SIGKILL)
             for process in self._processes.values():
                 os.waitpid(process.pid, 0)
 
     def _loop(self) -> None:
-        # A pidfd, since PDEATHSIG would follow the one thread of the parent that started us; and not the socket
-        # alone, since a process that the parent forked may hold its other end.
+        # A pidfd, since PDEATHSIG would follow the one thread of the parent that started us; and not the
+        # socket alone, since a process that the parent forked may hold its other end.
         parent = os.pidfd_open(self._parent)
         self._poll.register(parent, select.POLLIN)
         self._poll.register(self._socket.fileno(), select.POLLIN)
@@ -93,16 +92,14 @@ class Server:
 
     def _receive(self) -> bool:
         """Handle one request; False at the end of the stream."""
-        packet, ancillary, _, _ = self._socket.recvmsg(
-            PACKET_LIMIT + 1024, _SPACE, _socket.MSG_CMSG_CLOEXEC
-        )
+        packet, ancillary, _, _ = self._socket.recvmsg(PACKET_LIMIT + 1024, _SPACE, _socket.MSG_CMSG_CLOEXEC)
         fds = [fd for _, _, data in ancillary for fd in memoryview(data).cast("i")]
         if not packet:
             return False
         kind, identifier, value = marshal.loads(packet)  # noqa: S302 - from the process that started us
         if kind == "signal":
             if process := self._processes.get(identifier):
-                _kill(process, value)
+                signals.send(process.pidfd, value)
             return True
         if value is None:
             value = os.pread(fds[-1], os.fstat(fds[-1]).st_size, 0)
@@ -121,8 +118,8 @@ class Server:
         except OSError as error:
             os.close(report)
             os.close(write_end)
-            stage = "make the namespaces"
-            failure = ("setup", stage, error.errno, error.strerror, "", child.SANDBOX_FAILED)
+            stage, text = "make the namespaces", error.strerror or ""
+            failure = ("setup", stage, error.errno or 0, text, "", child.SANDBOX_FAILED)
             self._send(("failed", identifier, failure))
             return
         if pid == 0:
@@ -174,12 +171,5 @@ class Server:
         else:
             self._send(("failed", process.id, process.failure))
 
-    def _send(self, message: tuple[object, ...]) -> None:
-        self._socket.send(marshal.dumps(message))
-
-
-def _kill(process: _Process, number: int) -> None:
-    try:
-        _signal.pidfd_send_signal(process.pidfd, number)
-    except ProcessLookupError:
-        return  # a zombie, not reaped yet
+    def _send(self, message: tuple[str | int | list[tuple[bytes, int]] | child.Failure, ...]) -> None:
+        self._socket.send(marshal.dumps(message), _socket.MSG_NOSIGNAL)

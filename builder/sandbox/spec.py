@@ -11,7 +11,7 @@ from builder.core.mount import Mount
 
 NETWORKS = ("host", "none")
 # type, source, target, options: a Mount with its paths as the kernel wants them.
-RawMount = tuple[str, bytes, bytes, tuple[str, ...]]
+RawMount = tuple[str, bytes, bytes, tuple[bytes, ...]]
 
 
 class InvalidSandbox(PybuildError):
@@ -46,7 +46,7 @@ class SandboxSpec(NamedTuple):
 
     Beyond ``builder.core.mount.Mount``: an overlay takes the option ``sync`` (a program's fsync reaches the
     disk; without it the mount is ``volatile``, which makes its end cheap), and other options go to the kernel
-    as they are. A tmpfs's options go to the kernel, but for the flags ``ro``, ``nosuid``, ``nodev``, ``noexec``.
+    as they are. So do those of a tmpfs, but for the flags ``ro``, ``nosuid``, ``nodev`` and ``noexec``.
     """
 
     args: tuple[str, ...]
@@ -76,7 +76,7 @@ class SandboxSpec(NamedTuple):
             "is_terminal": self.is_terminal,
             "has_stdin": has_stdin,
         }
-        return marshal.dumps(raw)
+        return marshal.dumps(dict(raw))
 
     def _check(self) -> None:
         if not self.args:
@@ -98,14 +98,19 @@ class SandboxSpec(NamedTuple):
 def _raw_mount(mount: Mount) -> RawMount:
     if mount.type not in ("overlay", "bind", "tmpfs"):
         raise InvalidSandbox(f'the sandbox makes no mount of type "{mount.type}"')
-    return mount.type, os.fsencode(mount.source), _inside(mount.target), mount.options
+    return (
+        mount.type,
+        os.fsencode(mount.source),
+        _inside(mount.target),
+        tuple(map(os.fsencode, mount.options)),
+    )
 
 
 def _inside(text: str) -> bytes:
     try:
         data = text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError as error:
-        raise InvalidSandbox(f"{ascii(text)} cannot be written as UTF-8") from error
+        raise InvalidSandbox(f"{text!a} cannot be written as UTF-8") from error
     if b"\0" in data:
-        raise InvalidSandbox(f"{ascii(text)[:200]} holds a NUL character")
+        raise InvalidSandbox(f"{text[:200]!a} holds a NUL character")
     return data

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import _socket
 import errno
+import fcntl
 import os
 import stat
 
@@ -22,9 +24,7 @@ READ_ONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sys
 
 # Far above any real file; an image must not make the set-up eat memory.
 _USER_FILE_LIMIT = 16 << 20
-_NOSUID_NODEV_NOEXEC = (
-    syscalls.MOUNT_ATTR_NOSUID | syscalls.MOUNT_ATTR_NODEV | syscalls.MOUNT_ATTR_NOEXEC
-)
+_NOSUID_NODEV_NOEXEC = syscalls.MOUNT_ATTR_NOSUID | syscalls.MOUNT_ATTR_NODEV | syscalls.MOUNT_ATTR_NOEXEC
 
 
 class Sandbox:
@@ -91,7 +91,7 @@ class KernelFilesystem(Operation):
 
     def prepare(self) -> None:
         read_only = syscalls.MOUNT_ATTR_RDONLY if self.is_read_only else 0
-        self.fd = mounting.filesystem(self.kind, (), _NOSUID_NODEV_NOEXEC | read_only)
+        self.fd = mounting.filesystem(self.kind.encode(), (), _NOSUID_NODEV_NOEXEC | read_only)
 
     def execute(self, sandbox: Sandbox) -> None:
         _attach_plainly(self.fd, self.target, sandbox)
@@ -163,7 +163,7 @@ class Masks(Operation):
             elif empty:
                 mask = syscalls.open_tree(empty, is_recursive=False)
             else:
-                mask = mounting.filesystem("tmpfs", ("size=0k", "mode=755"), syscalls.MOUNT_ATTR_RDONLY)
+                mask = mounting.filesystem(b"tmpfs", (b"size=0k", b"mode=755"), syscalls.MOUNT_ATTR_RDONLY)
                 empty = path.encode()
             syscalls.move_mount(mask, place)
         for path in READ_ONLY_PATHS:
@@ -215,8 +215,6 @@ class Hostname(Operation):
         return f'set the hostname "{self.name}"'
 
     def execute(self, sandbox: Sandbox) -> None:
-        import _socket
-
         _socket.sethostname(self.name)
 
 
@@ -227,9 +225,6 @@ class Loopback(Operation):
         return "bring up the loopback interface"
 
     def execute(self, sandbox: Sandbox) -> None:
-        import _socket
-        import fcntl
-
         # struct ifreq of linux/if.h: a name of 16 bytes, then the flags; the kernel wants 40 bytes.
         get_flags, set_flags, is_up = 0x8913, 0x8914, 1
         sock = _socket.socket(_socket.AF_INET, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)
@@ -252,7 +247,7 @@ class Become(Operation):
         return f'become user "{self.user or "0"}" with {capability}'
 
     def prepare(self) -> None:
-        self.owned = capabilities.own_effective()
+        self.owned = syscalls.capget()
 
     def execute(self, sandbox: Sandbox) -> None:
         passwd = rootpath.read_file(b"/etc/passwd", _USER_FILE_LIMIT)
@@ -297,11 +292,11 @@ def _make(mount: RawMount) -> int:
 
 def _describe(mount: RawMount) -> str:
     kind, source, _, options = mount
-    lowers = sum(option.startswith("lowerdir+=") for option in options)
-    shown = [option for option in options if not option.startswith("lowerdir+=")]
+    lowers = sum(option.startswith(b"lowerdir+=") for option in options)
+    shown = [os.fsdecode(option) for option in options if not option.startswith(b"lowerdir+=")]
     shown += [f"{lowers} lower directories"] if lowers else []
     place = f" of {os.fsdecode(source)}" if kind == "bind" else ""
-    return f"{kind}{place}{f' ({", ".join(shown)})' if shown else ''}"
+    return f"{kind}{place}" + (f" ({', '.join(shown)})" if shown else "")
 
 
 def _attach_plainly(fd: int, target: str, sandbox: Sandbox) -> None:

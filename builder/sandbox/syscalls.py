@@ -1,12 +1,13 @@
 """Linux system calls that Python lacks, under their man-page names.
 
-Imported by the launcher, so it imports ``ctypes`` and ``os`` and nothing else. Every function raises OSError
+Imported by the launcher, so it imports next to nothing. Every function raises OSError
 with the name of the call in its message.
 """
 
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 
 # linux/mount.h, sys/mount.h
@@ -46,11 +47,19 @@ _MOVE_MOUNT_EMPTY_PATHS = 0x04 | 0x40  # MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_
 _CLOSE_RANGE_CLOEXEC = 4
 _LINUX_CAPABILITY_VERSION_3 = 0x2008_0522
 
-# One number everywhere for calls younger than Linux 5.0; clone is the one old call that libc hides (its wrapper
-# wants a stack). Other architectures have another order of clone's arguments or were never tried.
+# One number everywhere for calls younger than Linux 5.0. Of the old calls libc hides two: clone, whose
+# wrapper wants a stack, and rt_sigaction, whose wrapper refuses the two signals that libc keeps for itself.
 _OPEN_TREE, _MOVE_MOUNT, _FSOPEN, _FSCONFIG, _FSMOUNT = 428, 429, 430, 431, 432
 _CLOSE_RANGE, _MOUNT_SETATTR = 436, 442
-_CLONE = {"x86_64": 56, "aarch64": 220, "riscv64": 220, "loongarch64": 220, "ppc64le": 120}
+# Other architectures have another order of clone's arguments, or were never tried.
+_CLONE_AND_SIGACTION = {
+    "x86_64": (56, 13),
+    "aarch64": (220, 134),
+    "riscv64": (220, 134),
+    "loongarch64": (220, 134),
+    "ppc64le": (120, 173),
+}
+_SIGKILL, _SIGCHLD, _SIGSTOP, _LAST_SIGNAL = 9, 17, 19, 64  # on all of these
 
 # PyDLL keeps the interpreter's lock during the call, so that clone() returns in a child that owns it.
 _libc = ctypes.PyDLL(None, use_errno=True)
@@ -62,17 +71,19 @@ _libc.mount.argtypes = [ctypes.c_char_p] * 3 + [ctypes.c_ulong, ctypes.c_char_p]
 _libc.umount2.argtypes = [ctypes.c_char_p, ctypes.c_int]
 _libc.pivot_root.argtypes = [ctypes.c_char_p] * 2
 _libc.prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
-_libc.capset.argtypes = [ctypes.c_void_p] * 2
+_libc.capset.argtypes = _libc.capget.argtypes = [ctypes.c_void_p] * 2
 _libc.fstatfs.argtypes = [ctypes.c_int, ctypes.c_void_p]
 
 Pointer = int | bytes | None
 
 
 class _MountAttributes(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_uint64) for name in ("set", "clear", "propagation", "userns")]  # noqa: RUF012 - ctypes asks for this form
+    _fields_ = [(name, ctypes.c_uint64) for name in ("set", "clear", "propagation", "userns")]
 
 
-def mount(source: bytes | None, target: bytes, kind: bytes | None, flags: int, data: bytes | None = None) -> None:
+def mount(
+    source: bytes | None, target: bytes, kind: bytes | None, flags: int, data: bytes | None = None
+) -> None:
     _check("mount", _libc.mount(source, target, kind, flags, data))
 
 
@@ -124,9 +135,9 @@ def mount_setattr(mount_fd: int, attributes: int, *, is_recursive: bool) -> None
     _call("mount_setattr", _MOUNT_SETATTR, mount_fd, b"", flags, pointer, ctypes.sizeof(values))
 
 
-def close_range_cloexec(first: int) -> None:
-    """Have every descriptor from ``first`` on closed by the next execve (Linux 5.11)."""
-    _call("close_range", _CLOSE_RANGE, first, 0xFFFF_FFFF, _CLOSE_RANGE_CLOEXEC)
+def close_from(first: int, *, on_exec: bool) -> None:
+    """Close every descriptor from ``first`` on, now or by the next execve (Linux 5.11)."""
+    _call("close_range", _CLOSE_RANGE, first, 0xFFFF_FFFF, _CLOSE_RANGE_CLOEXEC if on_exec else 0)
 
 
 def prctl(option: int, argument: int) -> None:
@@ -135,15 +146,24 @@ def prctl(option: int, argument: int) -> None:
 
 def capset(effective: int, permitted: int, inheritable: int) -> None:
     header = (ctypes.c_uint32 * 2)(_LINUX_CAPABILITY_VERSION_3, 0)
-    words = [value >> shift & 0xFFFF_FFFF for shift in (0, 32) for value in (effective, permitted, inheritable)]
-    _check("capset", _libc.capset(ctypes.addressof(header), ctypes.addressof((ctypes.c_uint32 * 6)(*words))))
+    sets = (effective, permitted, inheritable)
+    words = (ctypes.c_uint32 * 6)(*(value >> shift & 0xFFFF_FFFF for shift in (0, 32) for value in sets))
+    _check("capset", _libc.capset(header, words))
+
+
+def capget() -> int:
+    """The effective capabilities of the caller."""
+    header = (ctypes.c_uint32 * 2)(_LINUX_CAPABILITY_VERSION_3, 0)
+    words = (ctypes.c_uint32 * 6)()
+    _check("capget", _libc.capget(header, words))
+    return words[0] | words[3] << 32
 
 
 def statfs_type(fd: int) -> int:
     """The magic number of the file system, ``f_type`` of fstatfs(2)."""
-    # The first word of struct statfs on the architectures of _CLONE; 120 bytes there, with room to spare.
+    # The first word of struct statfs on the machines listed above; it has 120 bytes there.
     buffer = (ctypes.c_long * 32)()
-    _check("fstatfs", _libc.fstatfs(fd, ctypes.addressof(buffer)))
+    _check("fstatfs", _libc.fstatfs(fd, buffer))
     return buffer[0]
 
 
@@ -152,15 +172,27 @@ def clone(flags: int) -> tuple[int, int]:
 
     For a single-threaded process only: none of Python's fork handlers runs.
     """
-    machine = os.uname().machine
-    if machine not in _CLONE:
-        raise OSError(38, f"clone: not known for {machine}")
     pidfd = ctypes.c_int(-1)
-    signal_child = 17  # SIGCHLD on every architecture of _CLONE
     pid = _call(
-        "clone", _CLONE[machine], flags | CLONE_PIDFD | signal_child, None, ctypes.addressof(pidfd), None, None
+        "clone", _number(0), flags | CLONE_PIDFD | _SIGCHLD, None, ctypes.addressof(pidfd), None, None
     )
     return pid, pidfd.value if pid else -1
+
+
+def reset_signals() -> None:
+    """Every signal to its default action: an ignored one would stay so over execve."""
+    default = (ctypes.c_uint64 * 4)()  # struct sigaction of the kernel: SIG_DFL, no flags, empty mask
+    number, action = _number(1), ctypes.addressof(default)
+    for signal in range(1, _LAST_SIGNAL + 1):
+        if signal not in (_SIGKILL, _SIGSTOP):
+            _call("rt_sigaction", number, signal, action, None, 8)
+
+
+def _number(index: int) -> int:
+    machine = os.uname().machine
+    if machine not in _CLONE_AND_SIGACTION:
+        raise OSError(errno.ENOSYS, f"sandboxes are not known for {machine}")
+    return _CLONE_AND_SIGACTION[machine][index]
 
 
 def _call(name: str, number: int, *arguments: Pointer) -> int:

@@ -21,6 +21,7 @@ CREATE TABLE IF NOT EXISTS snapshots (
     is_ready INTEGER NOT NULL,        -- 1: snapshots-v1/name exists; 0: unpack the blob first
     is_flat INTEGER NOT NULL DEFAULT 0,
     diff_id TEXT, chain_id TEXT,      -- NULL until somebody asks
+    tar_size INTEGER,                 -- of the tar that diff_id is of, where it can be made again
     blob TEXT, media_type TEXT, blob_size INTEGER,  -- the stored form of a layer that came from elsewhere
     origin TEXT,                      -- the repository that the blob can be fetched from
     created_at REAL NOT NULL

@@ -104,8 +104,8 @@ class Snapshotter(Protocol):
     def lowers(self, name: str) -> list[str]:
         """The directories of a tree, top first, at most a few hundred; unpacks what is not yet a directory."""
 
-    def prepare(self, parent: str) -> ActiveSnapshot:
-        """A fresh writable tree."""
+    def prepare(self, parent: str, *, within: Path | None = None) -> ActiveSnapshot:
+        """A fresh writable tree; in scratch, or in an empty directory that outlives the process."""
 
     def mounts(self, active: ActiveSnapshot) -> list[Mount]:
         """How to mount an active snapshot at "/"; data, nothing is mounted."""
@@ -127,8 +127,14 @@ class Snapshotter(Protocol):
     def origin(self, name: str) -> str:
         """The repository that a layer's stored form can be fetched from; "" if none is known."""
 
-    def set_diff_id(self, name: str, diff_id: Digest) -> None:
+    def directory(self, name: str) -> str:
+        """The upper directory of a committed snapshot that was built here or unpacked."""
+
+    def set_diff_id(self, name: str, diff_id: Digest, tar_size: int) -> None:
         """Record what a layer's tar hashes to; its chain id follows from its parent's."""
+
+    def tar_size(self, name: str) -> int:
+        """The size of the tar whose digest was recorded."""
 
 
 class Image(NamedTuple):
@@ -177,6 +183,18 @@ class ImageStore(Protocol):
 
     def delete(self, id: Digest) -> None:
         """The image with its names; its layers stay until collection."""
+
+
+class StateDirectory(Protocol):
+    """The directories that other packages keep things in."""
+
+    @property
+    def containers(self) -> Path:
+        """One directory per container."""
+
+    @property
+    def scratch(self) -> Path:
+        """This process's own; gone when the store is closed, or swept after a kill."""
 
 
 class Rows(Protocol):

@@ -114,12 +114,13 @@ class OverlaySnapshotter:
             self._lowers[snapshot.name] = below
         return below
 
-    def prepare(self, parent: str) -> ActiveSnapshot:
+    def prepare(self, parent: str, *, within: Path | None = None) -> ActiveSnapshot:
         """See Snapshotter."""
         name = self._state.new_name()
-        directory = self._state.scratch / name
+        directory = within or self._state.scratch / name
         upper, work = directory / "upper", directory / "work"
-        os.mkdir(directory, 0o700)
+        if within is None:
+            os.mkdir(directory, 0o700)
         os.mkdir(upper, 0o755)
         os.chmod(upper, 0o755)  # the caller's umask is not ours
         os.mkdir(work, 0o700)
@@ -180,7 +181,11 @@ class OverlaySnapshotter:
             )  # fmt: skip
         return Snapshot(name, parent, depth, diff_id, layer, created_at)
 
-    def set_diff_id(self, name: str, diff_id: Digest) -> None:
+    def directory(self, name: str) -> str:
+        """See Snapshotter."""
+        return str(self._state.snapshots / name)
+
+    def set_diff_id(self, name: str, diff_id: Digest, tar_size: int) -> None:
         """See Snapshotter."""
         snapshot = self.stat(name)
         assert snapshot is not None
@@ -189,9 +194,16 @@ class OverlaySnapshotter:
         if snapshot.parent:
             chain = str(chain_ids((parent, diff_id))[1]) if parent else None
         self._database.run(
-            "UPDATE snapshots SET diff_id = ?, chain_id = ? WHERE name = ?", (str(diff_id), chain, name)
+            "UPDATE snapshots SET diff_id = ?, chain_id = ?, tar_size = ? WHERE name = ?",
+            (str(diff_id), chain, tar_size, name),
         )
         self._known[name] = snapshot._replace(diff_id=diff_id)
+
+    def tar_size(self, name: str) -> int:
+        """See Snapshotter."""
+        row = self._database.row("SELECT tar_size FROM snapshots WHERE name = ?", (name,))
+        assert row is not None
+        return _number(row[0])
 
     def set_layer(self, name: str, layer: Descriptor) -> None:
         """Record the stored form of a layer."""

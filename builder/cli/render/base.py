@@ -102,12 +102,15 @@ class Renderer:
                 self._on_queued(step)
             case StepStarted():
                 step = self._step(event.step)
-                step.started_at = event.at
+                # A step that was over starts again if its cached result turned out to be gone.
+                step.started_at, step.finished = event.at, None
                 self._on_started(step, event)
             case StepLog():
                 self._take_log(self._step(event.step), event)
             case StepProgress():
                 step = self._step(event.step)
+                if step.started_at is None:
+                    step.started_at = event.at
                 if event.item in step.items or len(step.items) < _MOST_ITEMS:
                     self._on_progress(step, event, step.items.get(event.item))
                     step.items[event.item] = event

@@ -16,11 +16,12 @@ _SEQUENCE = re.compile(
     re.DOTALL,
 )
 _COLOR = re.compile(r"\x1b\[[0-9;:]*m")
-_RESET = "\x1b[0m"
+_RESETS = ("\x1b[0m", "\x1b[m")
 _SPACES = re.compile(r"\s+")
 # Characters that reorder or hide text (Unicode TR 36): shown escaped in excerpts of a user's file.
 _INVISIBLE = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
+    r"[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f"
+    r"\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
 )
 
 
@@ -34,11 +35,11 @@ def clean(text: str, *, keep_color: bool) -> str:
         nonlocal colored
         if not keep_color or _COLOR.fullmatch(match.group()) is None:
             return ""
-        colored = True
+        colored = match.group() not in _RESETS
         return match.group()
 
     cleaned = _SEQUENCE.sub(keep, text)
-    return cleaned + _RESET if colored and not cleaned.endswith((_RESET, "\x1b[m")) else cleaned
+    return cleaned + _RESETS[0] if colored else cleaned
 
 
 def one_line(text: str) -> str:
@@ -53,7 +54,9 @@ def escape(text: str) -> str:
 
 def _written_out(match: re.Match[str]) -> str:
     point = ord(match.group())
-    return f"\\x{point:02x}" if point < 0x100 else f"\\u{point:04x}"
+    if point < 0x100:
+        return f"\\x{point:02x}"
+    return f"\\u{point:04x}" if point < 0x10000 else f"\\U{point:08x}"
 
 
 def cells(character: str) -> int:

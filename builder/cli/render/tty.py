@@ -16,7 +16,7 @@ from builder.cli.render.diagnostics import render_warning
 from builder.cli.render.frame import Row, finished_row, header, live_rows
 from builder.cli.render.log import LogLine
 from builder.cli.render.output import Output, Ticker
-from builder.core.events import Event, StepFinished, StepLog, StepStarted
+from builder.core.events import Event, StepFinished, StepLog, StepProgress, StepStarted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -128,6 +128,10 @@ class Tty(Renderer):
         self._running[step.id] = step
 
     def _on_log(self, step: Step, event: StepLog, lines: list[LogLine]) -> None:
+        if step.finished is None:
+            self._running[step.id] = step
+
+    def _on_progress(self, step: Step, event: StepProgress, before: StepProgress | None) -> None:
         if step.finished is None:
             self._running[step.id] = step
 

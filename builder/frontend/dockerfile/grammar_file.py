@@ -1,4 +1,4 @@
-"""The grammar file: where it is, its text and its digest. Imports no Lark, so a remembered parse stays cheap."""
+"""The grammar file: where it is, its text and its digest; imports no Lark."""
 
 from __future__ import annotations
 

@@ -13,8 +13,11 @@ from lark import Lark, Token, Transformer
 from lark.exceptions import UnexpectedInput
 
 from builder.frontend.dockerfile.grammar_file import for_escape, grammar_text
+from builder.frontend.dockerfile.lines import BLANKS
 
-_FLAG_PIECE = re.compile(r"""'((?:[^'\\]|\\.?)*)(?:'|\Z)|"((?:[^"\\]|\\.?)*)(?:"|\Z)|((?:[^'"\\]|\\.?)+)""", re.DOTALL)
+_FLAG_PIECE = re.compile(
+    r"""'((?:[^'\\]|\\.?)*)(?:'|\Z)|"((?:[^"\\]|\\.?)*)(?:"|\Z)|((?:[^'"\\]|\\.?)+)""", re.DOTALL
+)
 _QUOTING = re.compile(r"""['"\\]""")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _ESCAPE = re.compile(r"\\(.?)", re.DOTALL)
@@ -37,9 +40,9 @@ class Statement(NamedTuple):
     flags: tuple[Span, ...]
     words: tuple[Span, ...]
     is_json: bool
-    after_array: Span | None  # the text behind a JSON array, which nobody reads
-    trigger: Statement | None  # what ONBUILD will run
-    is_known: bool
+    trigger: Statement | None = None  # what ONBUILD will run
+    after_array: Span | None = None  # the text behind a JSON array, which nobody reads
+    bracket: Span | None = None  # an argument that begins like an array, and is no array of strings
 
 
 class HeredocToken(NamedTuple):
@@ -102,20 +105,24 @@ class LineParser:
     def statement(self, text: str) -> Statement:
         """The instruction in a line that is not blank; raises LineError."""
         try:
-            statement = self._lark.parse(text, start="instruction")
+            statement: object = self._lark.parse(text, start="instruction")
         except UnexpectedInput as error:
             # Nothing is known to get here: the grammar has a rule for each mistake that Docker refuses.
-            at = error.pos_in_stream or 0
-            raise LineError("unexpected text", at, len(text), hint="see the syntax of the instruction") from error
+            at = getattr(error, "pos_in_stream", None) or 0
+            raise LineError(
+                "unexpected text", at, len(text), hint="see the syntax of the instruction"
+            ) from error
         assert isinstance(statement, Statement)
+        _refuse_mixed_array(statement, text)
         return statement
 
     def heredocs(self, text: str) -> list[HeredocToken]:
         """The heredocs that a line opens, in order; none if its quotes or parameters do not close."""
         try:
-            tokens = self._lark.parse(text, start="shell_line")
+            tokens: object = self._lark.parse(text, start="shell_line")
         except UnexpectedInput:
             return []
+        assert isinstance(tokens, list)
         # Docker wants no further "<" anywhere in the word, quoted or not: <<<x is a shell's own affair.
         return [token for token in tokens if token.name and text.count("<", token.start, token.end) == 2]
 
@@ -126,13 +133,13 @@ class _Builder(Transformer[Token, object]):
     def _plain(self, children: list[Token]) -> Statement:
         """An instruction whose arguments are just their tokens."""
         flags, rest = _split_flags(children)
-        return Statement(_span(children[0]), flags, tuple(map(_span, rest)), False, None, None, True)
+        return Statement(_span(children[0]), flags, tuple(map(_span, rest)), False)
 
     words_keyword = text_keyword = arg = _plain
 
     def unknown(self, children: list[Token]) -> Statement:
         flags, _ = _split_flags(children)
-        return Statement(_span(children[0]), flags, (), False, None, None, False)
+        return Statement(_span(children[0]), flags, (), False)
 
     def _maybe_array(self, children: list[Token | _Array]) -> Statement:
         """An instruction whose arguments may be a JSON array, behind the type in a HEALTHCHECK."""
@@ -147,8 +154,11 @@ class _Builder(Transformer[Token, object]):
             else:
                 words.append(_span(child))
         assert isinstance(keyword, Token)
-        after = array.after if array else None
-        return Statement(_span(keyword), flags, tuple(words), array is not None, after, None, True)
+        if array is not None:
+            return Statement(_span(keyword), flags, tuple(words), True, after_array=array.after)
+        at = 1 if keyword.type == "HEALTHCHECK" else 0
+        bracket = words[at] if len(words) > at and words[at].text.lstrip(BLANKS).startswith("[") else None
+        return Statement(_span(keyword), flags, tuple(words), False, bracket=bracket)
 
     shell_keyword = list_keyword = healthcheck = _maybe_array
 
@@ -160,16 +170,20 @@ class _Builder(Transformer[Token, object]):
         if len(words) == 1:
             name = keyword.upper()
             raise LineError(
-                f"{name} must have two arguments", words[0].start, words[0].end, hint=f"write {name} name=value"
+                f"{name} must have two arguments",
+                words[0].start,
+                words[0].end,
+                hint=f"write {name} name=value",
             )
-        return Statement(_span(keyword), flags, tuple(words), False, None, None, True)
+        return Statement(_span(keyword), flags, tuple(words), False)
 
     def onbuild(self, children: list[Token | Statement]) -> Statement:
         keyword, trigger = children[0], children[-1]
         assert isinstance(keyword, Token)
         flags, _ = _split_flags(children)
-        is_given = isinstance(trigger, Statement)
-        return Statement(_span(keyword), flags, (), False, None, trigger if is_given else None, True)
+        return Statement(
+            _span(keyword), flags, (), False, trigger if isinstance(trigger, Statement) else None
+        )
 
     def array(self, children: list[Token]) -> _Array:
         strings = [token for token in children if token.type == "JSON_STRING"]
@@ -276,14 +290,28 @@ def _piece(child: Token | _Piece) -> _Piece:
             return _Piece(child.value, False, end)
 
 
-def is_json_array(text: str) -> bool:
-    """Whether the text begins with a JSON array of whatever."""
+def _refuse_mixed_array(statement: Statement, text: str) -> None:
+    """Raise for an array of other things than strings; bracketed text that is no JSON at all is just text."""
+    while statement.trigger is not None:
+        statement = statement.trigger
+    bracket = statement.bracket
+    if bracket is None or not _is_json_array(text[bracket.start :].lstrip(BLANKS)):
+        return
+    raise LineError(
+        "when using JSON array syntax, arrays must be comprised of strings only",
+        bracket.start,
+        len(text),
+        hint="put every element in double quotes",
+    )
+
+
+def _is_json_array(text: str) -> bool:
     try:
         _JSON.raw_decode(text)
     except ValueError:
         return False
     except RecursionError:
-        return True
+        return True  # nested deeper than anything but a list of lists of lists
     return True
 
 

@@ -1,4 +1,4 @@
-"""Physical lines to logical lines: directives, comments, continuations and heredoc bodies, with a map back."""
+"""Physical lines to logical ones: directives, comments, continuations, heredoc bodies, and the map back."""
 
 from __future__ import annotations
 
@@ -38,10 +38,15 @@ class LogicalLine(NamedTuple):
     text: str  # without blanks at its end
     original: str  # with them
     segments: tuple[_Segment, ...]
-    start_line: int
     end_line: int
     comments: tuple[Word, ...]
     file: str
+
+    @property
+    def start(self) -> Location:
+        """Where the line begins, be it with nothing but an escape character."""
+        first = self.segments[0]
+        return Location(first.line, first.column, first.line, first.column, self.file)
 
     def locate(self, start: int, end: int) -> Location:
         """The physical range of ``text[start:end]``."""
@@ -63,7 +68,7 @@ def _offset_of(segment: _Segment) -> int:
 
 
 class LineReader:
-    """Reads a Dockerfile from top to bottom; the caller asks for heredoc bodies, whose names only it knows."""
+    """Reads a Dockerfile from top to bottom; the caller, who knows their names, asks for heredoc bodies."""
 
     def __init__(self, data: bytes, *, file: str) -> None:
         self.file = file
@@ -107,8 +112,14 @@ class LineReader:
         return self._next
 
     def end_column(self, line: int) -> int:
-        """The column after the last character of a line."""
-        return len(self._lines[line - 1]) + 1
+        """The column after the last character of a line; 1 for a file without lines."""
+        return len(self._lines[line - 1]) + 1 if line else 1
+
+    def end_of_file(self) -> Location:
+        """Where the text stops."""
+        line = len(self._lines)
+        column = self.end_column(line)
+        return Location(max(line, 1), column, max(line, 1), column, self.file)
 
     def check_end(self) -> None:
         """Raise what the end of the input hides: a line that was too long to read."""
@@ -120,7 +131,9 @@ class LineReader:
             )
 
     def _decode(self, data: bytes) -> list[str]:
-        data = self._cut_at_long_line(data.removeprefix(b"\xef\xbb\xbf"), bom=data.startswith(b"\xef\xbb\xbf"))
+        data = self._cut_at_long_line(
+            data.removeprefix(b"\xef\xbb\xbf"), bom=data.startswith(b"\xef\xbb\xbf")
+        )
         text = data.decode("utf-8", "surrogateescape")
         if not text.isascii() and _INVALID.search(text):
             text = self._replace_invalid(text)
@@ -179,7 +192,9 @@ class LineReader:
         location = Location(self._next, margin, self._next, margin + match.end(2), self.file)
         if any(name == seen.name for seen in self.directives):
             raise DockerfileSyntaxError(
-                f"only one {name} parser directive can be used", hint="remove the second one", location=location
+                f"only one {name} parser directive can be used",
+                hint="remove the second one",
+                location=location,
             )
         if name == "escape":
             self._set_escape(match[2], location._replace(start_column=margin + match.start(2)))
@@ -196,7 +211,6 @@ class LineReader:
         self.escape = value
 
     def _join(self, text: str, *, column: int) -> LogicalLine:
-        start_line = self._next
         parts: list[str] = []
         segments: list[_Segment] = []
         offset = 0
@@ -219,9 +233,7 @@ class LineReader:
         comments = tuple(self._comments)
         self._comments.clear()
         joined = parts[0] if len(parts) == 1 else "".join(parts)
-        return LogicalLine(
-            joined.rstrip(BLANKS), joined, tuple(segments), start_line, self._next, comments, self.file
-        )
+        return LogicalLine(joined.rstrip(BLANKS), joined, tuple(segments), self._next, comments, self.file)
 
     def _continuation(self) -> tuple[str | None, int]:
         """The next line that counts, and the first empty line before it (0: none)."""
@@ -250,4 +262,3 @@ class LineReader:
                 Location(line, 1, line, self.end_column(line), self.file),
             )
         )
-

@@ -8,7 +8,7 @@ from builder.core.location import Location
 
 
 class Word(NamedTuple):
-    """A piece of an instruction as written: quotes and escapes kept, line continuations removed."""
+    """A piece of an instruction: quotes and escapes kept, line continuations removed."""
 
     text: str
     location: Location
@@ -29,9 +29,11 @@ class Heredoc(NamedTuple):
 class Node(NamedTuple):
     """One instruction.
 
-    ``words`` are, as in Docker's Go parser: for RUN, CMD, ENTRYPOINT, SHELL in shell form one word with the whole
-    text; in JSON form the decoded strings; for ENV and LABEL triples key, value, separator ("=" or " " …);
-    for the others their words. ``trigger`` is the instruction below ONBUILD.
+    ``words`` are, as in Docker's Go parser: for RUN, CMD, ENTRYPOINT, SHELL in shell form one word with the
+    whole text; in JSON form the decoded strings; for ENV and LABEL triples key, value, separator ("=", or " "
+    in the legacy form); for HEALTHCHECK its type and then as for CMD; for MAINTAINER, STOPSIGNAL, USER and
+    WORKDIR one word; for the others their words; for unknown instructions none. ``flags`` have their quotes
+    and escapes removed. ``trigger`` is the instruction below ONBUILD; both have the heredocs.
     """
 
     keyword: str  # lower case

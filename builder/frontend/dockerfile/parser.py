@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
+from builder.core.location import Location
 from builder.frontend.dockerfile import ast_cache
 from builder.frontend.dockerfile.lines import LineReader, LogicalLine
 from builder.frontend.dockerfile.node import Heredoc, Node, SyntaxNote, SyntaxTree, Word
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
     from builder.frontend.dockerfile.line_parser import HeredocToken, LineParser, Span, Statement
 
+_LEADING_TABS = re.compile(r"^\t+", re.MULTILINE)
 _HEREDOC_KEYWORDS = ("run", "copy", "add")
 
 
@@ -51,7 +54,9 @@ class _FileParser:
             nodes.append(self._node(line, line_parser(reader.escape)))
         if not nodes:
             raise DockerfileSyntaxError(
-                "file with no instructions", hint="a Dockerfile begins with FROM", location=reader.location_of_end()
+                "file with no instructions",
+                hint="a Dockerfile begins with FROM",
+                location=reader.end_of_file(),
             )
         reader.check_end()
         notes = sorted([*reader.notes, *self._notes], key=lambda note: note.location)
@@ -70,7 +75,7 @@ class _FileParser:
             ) from None
         heredocs: tuple[Heredoc, ...] = ()
         if "<<" in line.text and _may_have_heredocs(statement):
-            heredocs = tuple(self._heredoc(line, token) for token in parser.heredocs(line.text))
+            heredocs = tuple(self._heredoc(line, token) for token in parser.heredocs(line.original))
         return self._build(line, statement, heredocs)
 
     def _heredoc(self, line: LogicalLine, token: HeredocToken) -> Heredoc:
@@ -87,11 +92,17 @@ class _FileParser:
             token.name, token.file_descriptor, token.is_expanded, token.is_chomped, content, body, location
         )
 
-    def _build(self, line: LogicalLine, statement: Statement, heredocs: tuple[Heredoc, ...]) -> Node:
+    def _build(
+        self,
+        line: LogicalLine,
+        statement: Statement,
+        heredocs: tuple[Heredoc, ...],
+        *,
+        is_trigger: bool = False,
+    ) -> Node:
         """The node of an instruction, or of the one below ONBUILD, which shares its heredocs."""
-        trigger = statement.trigger and self._build(line, statement.trigger, heredocs)
+        trigger = statement.trigger and self._build(line, statement.trigger, heredocs, is_trigger=True)
         keyword = statement.keyword
-        is_outermost = keyword.start == 0 or not line.text[: keyword.start].strip()
         if statement.after_array is not None:
             self._notes.append(_dropped_text(line, statement.after_array))
         return Node(
@@ -101,15 +112,45 @@ class _FileParser:
             flags=_words(line, statement.flags),
             words=_words(line, statement.words),
             is_json=statement.is_json,
-            original=line.original if is_outermost else line.text[keyword.start :],
+            original=line.text[keyword.start :] if is_trigger else line.original,
             heredocs=heredocs,
             trigger=trigger,
-            comments=line.comments if is_outermost else (),
-            location=self._extent(line, keyword.start),
+            comments=() if is_trigger else line.comments,
+            location=self._extent(line, keyword.start if is_trigger else 0),
         )
 
     def _extent(self, line: LogicalLine, start: int) -> Location:
-        """From the keyword to the last line that belongs to the instruction."""
-        location = line.locate(start, start)
+        """From there to the last line that belongs to the instruction."""
+        first = line.start if start == 0 else line.locate(start, start)
         end_line = self._reader.end_line
-        return location._replace(end_line=end_line, end_column=self._reader.end_column(end_line))
+        return first._replace(end_line=end_line, end_column=self._reader.end_column(end_line))
+
+
+def _words(line: LogicalLine, spans: Sequence[Span]) -> tuple[Word, ...]:
+    return tuple(Word(text, line.locate(start, end)) for text, start, end in spans)
+
+
+def _may_have_heredocs(statement: Statement) -> bool:
+    """RUN, COPY and ADD may, also right below ONBUILD; an array never does."""
+    innermost = statement.trigger or statement
+    return not innermost.is_json and innermost.keyword.text.lower() in _HEREDOC_KEYWORDS
+
+
+def _without_tabs(body: str) -> str:
+    return _LEADING_TABS.sub("", body)
+
+
+def _dropped_text(line: LogicalLine, text: Span) -> SyntaxNote:
+    return SyntaxNote(
+        "TextAfterJsonArray",
+        f'the text "{text.text}" behind the JSON array is ignored',
+        line.locate(text.start, text.end),
+    )
+
+
+def _nothing(line: LogicalLine) -> Node:
+    """What continuations of nothing make: an instruction without a name, refused by a later stage."""
+    at = line.start
+    return Node(
+        "", "", at, (), (), False, line.original, (), None, line.comments, at._replace(end_line=line.end_line)
+    )

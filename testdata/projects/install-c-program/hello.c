@@ -1,6 +1,6 @@
 #include <stdio.h>
 
 int main(void) {
-    puts("hello from nothing");
+    puts("hello from C");
     return 0;
 }

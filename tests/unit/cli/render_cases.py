@@ -7,6 +7,7 @@ times in seconds after the start, or ``Tick(0.5)``: the clock says so and the vi
 from __future__ import annotations
 
 import ast
+import io
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -53,12 +54,13 @@ def play(path: Path, clock: Clock, emit: Callable[[events.Event], None], tick: C
             emit(entry)
 
 
-class Screen:
+class Screen(io.StringIO):
     """A terminal that knows what the live view uses, and refuses everything else."""
 
     _TOKEN = re.compile(r"\x1b\[(\??)([0-9;]*)([A-Za-z])|([\r\n])|([^\x00-\x1f\x7f]+)")
 
     def __init__(self, width: int, height: int) -> None:
+        super().__init__()
         self.width = width
         self.height = height
         self.lines = [""] * height
@@ -85,13 +87,8 @@ class Screen:
                 self._command(command, number)
         return len(text)
 
-    def flush(self) -> None:
-        pass
-
     def isatty(self) -> bool:
         return True
-
-    encoding = "utf-8"
 
     def shown(self) -> list[str]:
         """What is on the screen, without empty lines at the end."""

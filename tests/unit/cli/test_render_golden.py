@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from render_cases import CASES, Clock, Screen, play
 
 from builder.cli.render.plain import Plain
 from builder.cli.render.rawjson import RawJson
 from builder.cli.render.tty import Tty
-from render_cases import CASES, Clock, Screen, play
 
 SCRIPTS = sorted(CASES.glob("*/events.txt"))
 Golden = Callable[[Path, str], None]

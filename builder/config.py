@@ -1,0 +1,42 @@
+"""The settings of one command: flags over environment over file, read once, frozen."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+_SYSTEM_CONFIG = Path("/etc/pybuild/config.toml")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Where things are. Files that are named here need not exist."""
+
+    root: Path  # the state directory
+    registries: Path  # pybuild's config.toml
+    docker_config: Path  # Docker's config.json, for credentials
+    proxies: Mapping[str, str]
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str], *, root: Path | None = None) -> Config:
+        """``root`` is the --root flag; then PYBUILD_ROOT; then the place that fits the user."""
+        home = Path(environ.get("HOME") or "/")
+        if root is None:
+            root = Path(environ["PYBUILD_ROOT"]) if environ.get("PYBUILD_ROOT") else _default_root(environ, home)
+        user_config = Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "pybuild/config.toml"
+        if environ.get("PYBUILD_CONFIG"):
+            registries = Path(environ["PYBUILD_CONFIG"])
+        else:
+            registries = user_config if user_config.exists() else _SYSTEM_CONFIG
+        docker = Path(environ.get("DOCKER_CONFIG") or home / ".docker") / "config.json"
+        names = ("http_proxy", "https_proxy", "no_proxy")
+        proxies = {n: v for n in names if (v := environ.get(n) or environ.get(n.upper()))}
+        return cls(root=root, registries=registries, docker_config=docker, proxies=proxies)
+
+
+def _default_root(environ: Mapping[str, str], home: Path) -> Path:
+    if os.geteuid() == 0:
+        return Path("/var/lib/pybuild")
+    return Path(environ.get("XDG_DATA_HOME") or home / ".local/share") / "pybuild"

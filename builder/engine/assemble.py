@@ -1,0 +1,75 @@
+"""The wiring: implementations, by name, put together once per command."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+
+from builder.cache.sqlite import SqliteCache
+from builder.config import Config
+from builder.core.job import Job
+from builder.executor.interface import Executor
+from builder.registry.interface import RegistryClient
+from builder.source.image import RegistryImages
+from builder.store.content import LocalContentStore
+from builder.store.database import Database
+from builder.store.images import LocalImageStore
+from builder.store.interface import Snapshot
+from builder.store.snapshots import OverlaySnapshotter
+from builder.store.state import StateDir
+
+
+class Engine:
+    """The services of one command over one state directory; those that load slowly are made when asked for."""
+
+    def __init__(self, config: Config, state: StateDir, database: Database, job: Job, stack: contextlib.ExitStack) -> None:
+        self.config = config
+        self.state = state
+        self.database = database
+        self.job = job
+        self.content = LocalContentStore(state)
+        self.images = LocalImageStore(database)
+        self.cache = SqliteCache(database)
+        self.snapshots = OverlaySnapshotter(state, database, self._unpack)
+        self.sources = RegistryImages(lambda: self.registry, self.content, self.images, self.snapshots)
+        self._stack = stack
+        self._starting = threading.Lock()
+        self._executor: Executor | None = None
+
+    @classmethod
+    @contextlib.contextmanager
+    def open(cls, config: Config, job: Job) -> Iterator[Engine]:
+        """Holds the store's shared lock inside the block, and leaves no process behind it."""
+        with StateDir.open(config.root) as state, Database.open(state.database) as database, contextlib.ExitStack() as stack:
+            engine = cls(config, state, database, job, stack)
+            state.sweep(lambda name: not engine.snapshots.is_known(name))
+            yield engine
+
+    @cached_property
+    def registry(self) -> RegistryClient:
+        """The client; importing it costs more than a cached build."""
+        from builder.engine.registries import open_registry
+
+        return open_registry(self.config)
+
+    def executor(self) -> Executor:
+        """Starts the launcher on the first call; from any thread."""
+        with self._starting:
+            if self._executor is None:
+                self._executor = self._start_executor()
+            return self._executor
+
+    def _start_executor(self) -> Executor:
+        from builder.executor.local import LocalExecutor
+        from builder.sandbox.launch import Launcher
+
+        files = self.state.scratch / "files"
+        files.mkdir(mode=0o755)
+        launcher = self._stack.enter_context(Launcher())
+        return LocalExecutor(launcher, files)
+
+    def _unpack(self, snapshot: Snapshot, directory: Path, lowers: Sequence[str]) -> None:
+        self.sources.unpack(snapshot, directory, lowers, self.job)

@@ -1,0 +1,40 @@
+"""The answers to a frontend's questions."""
+
+from __future__ import annotations
+
+from builder.core.digest import Digest
+from builder.core.image import ImageConfig
+from builder.core.job import Job
+from builder.core.platform import Platform
+from builder.core.reference import Reference
+from builder.engine.recorder import Recorder
+from builder.frontend.interface import ResolvedImage
+from builder.source.interface import ImageSource, PullPolicy, ResolvedSource
+
+
+class SourceBridge:
+    """See Bridge. Each (reference, platform) is resolved once per build: a tag may move meanwhile."""
+
+    def __init__(self, sources: ImageSource, policy: PullPolicy, recorder: Recorder, job: Job) -> None:
+        self._sources = sources
+        self._policy = policy
+        self._recorder = recorder
+        self._job = job
+        self._resolved: dict[tuple[str, Platform], ResolvedSource] = {}
+
+    def resolve_image(self, reference: str, platform: Platform) -> ResolvedImage:
+        """See Bridge."""
+        parsed = Reference.parse(reference).with_default_tag()
+        known = self._resolved.get((str(parsed), platform))
+        if known is None:
+            known = self._sources.resolve(parsed, platform, self._policy, self._job)
+            self._resolved[str(parsed), platform] = known
+            self._recorder.note("reference", f"{parsed} {platform}", str(known.image.id))
+        return ResolvedImage(str(parsed), known.image.id, known.config)
+
+    def image(self, id: Digest) -> tuple[ImageConfig, str]:
+        """The config and top snapshot of an image that was resolved."""
+        for source in self._resolved.values():
+            if source.image.id == id:
+                return source.config, source.image.snapshot
+        raise AssertionError("the frontend named an image that it did not resolve")

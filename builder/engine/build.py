@@ -1,0 +1,169 @@
+"""`build`: from a Dockerfile and its context to a tagged image."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from builder import __version__
+from builder.core.digest import Digest
+from builder.core.errors import Kind, PybuildError
+from builder.core.events import Progress
+from builder.core.job import Job
+from builder.core.platform import Platform
+from builder.core.reference import Reference
+from builder.engine.assemble import Engine
+from builder.engine.bridge import SourceBridge
+from builder.engine.context import open_context, read_dockerfile
+from builder.engine.logs import LoggingProgress
+from builder.engine.parses import StoredParses
+from builder.engine.recorder import Recorder
+from builder.exporter.image import finish_image
+from builder.exporter.layers import Layers
+from builder.frontend.dockerfile.convert import DockerfileFrontend
+from builder.frontend.interface import FrontendRequest, FrontendResult
+from builder.llb.definition import Definition
+from builder.llb.ops import ExecOp, FileOp
+from builder.ops.resolve import OpResolver
+from builder.ops.results import Result, SnapshotResult, SnapshotResults, snapshot_of
+from builder.solver.solver import Solver
+from builder.source.interface import PullPolicy
+
+# "Unlimited" as in BuildKit, short of what threads and pipes cost: a step mostly waits for its process.
+DEFAULT_PARALLELISM = 256
+
+
+class ContextNotFound(PybuildError):
+    """The build context is no directory."""
+
+    kind = Kind.NOT_FOUND
+    code = "context-not-found"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildRequest:
+    """What `pybuild build` was asked for."""
+
+    context: Path
+    file: Path | None = None
+    tags: Sequence[str] = ()
+    target: str | None = None
+    build_args: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    pull: PullPolicy = "missing"
+    network: str | None = None
+    platform: Platform | None = None
+    is_cache_ignored: bool = False
+    parallelism: int = DEFAULT_PARALLELISM
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOutcome:
+    """The image that a build made."""
+
+    image: Digest
+    tags: tuple[Reference, ...]
+
+
+@dataclass(slots=True)
+class BuildSource:
+    """The Dockerfile, as far as it was read: errors quote it. Filled in by ``build``."""
+
+    name: str = "Dockerfile"
+    data: bytes | None = None
+
+
+def build(
+    engine: Engine, request: BuildRequest, recorder: Recorder, source: BuildSource, progress: Progress
+) -> BuildOutcome:
+    """Build, tag, record. ``engine.job`` must send its events to ``progress``."""
+    tags = tuple(Reference.parse(tag).with_default_tag() for tag in request.tags)
+    started_at, build_id = time.time(), secrets.token_hex(8)
+    recorder.note("version", "pybuild", __version__)
+    if not request.context.is_dir():
+        raise ContextNotFound(
+            f'the build context "{request.context}" is not a directory',
+            hint="the last argument of `pybuild build` is the folder with the files to copy, often just .",
+        )
+    dockerfile = read_dockerfile(request.context, request.file, recorder)
+    source.name, source.data = dockerfile.name, dockerfile.data
+    with (
+        open_context("context", request.context, dockerfile.ignore, engine.state.stat_cache) as context,
+        LoggingProgress(progress, engine.state.logs / build_id) as logged,
+    ):
+        job = Job(build_id, engine.job.session, logged, engine.job.cancel)
+        bridge = SourceBridge(engine.sources, request.pull, recorder, job)
+        converted = DockerfileFrontend().convert(_frontend_request(engine, request, dockerfile.data, dockerfile.name), bridge)
+        for warning in converted.warnings:
+            job.progress.emit(warning)
+        layers = Layers(engine.snapshots, engine.content)
+        resolver = OpResolver(engine.snapshots, engine.executor, {"context": context}, bridge.image)
+        final = _chain_of(converted.definition)
+
+        def on_result(digest: Digest, results: Sequence[Result]) -> None:
+            # The layers of the image are hashed beside the steps that come after them.
+            if digest in final and isinstance(results[0], SnapshotResult):
+                layers.prefetch(results[0].name)
+
+        with layers:
+            solver = Solver[Result](
+                resolver,
+                engine.cache,
+                SnapshotResults(engine.snapshots),
+                parallelism=request.parallelism,
+                on_result=on_result,
+            )
+            result = solver.solve(converted.definition, job)
+            top = snapshot_of(result) if result is not None else ""
+            engine.sources.fetch_layers(engine.snapshots.chain(top), job)
+            image = _publish(engine, layers, converted, top, tags)
+    return BuildOutcome(image, tags)
+
+
+def _publish(
+    engine: Engine, layers: Layers, converted: FrontendResult, top: str, tags: Sequence[Reference]
+) -> Digest:
+    finished = finish_image(converted.image, engine.snapshots.chain(top), layers)
+    image = engine.content.put(finished)
+    with engine.database.transaction():
+        engine.images.add(image, top, created_at=time.time())
+        for tag in tags:
+            engine.images.tag(tag, image)
+    return image
+
+
+def _frontend_request(engine: Engine, request: BuildRequest, data: bytes, name: str) -> FrontendRequest:
+    host = Platform.host()
+    return FrontendRequest(
+        source=data,
+        file=name,
+        build_args=request.build_args,
+        target=request.target,
+        labels=request.labels,
+        platform=request.platform or host,
+        build_platform=host,
+        network=request.network,
+        ignores_cache=request.is_cache_ignored,
+        parse_cache=StoredParses(engine.database),
+    )
+
+
+def _chain_of(definition: Definition) -> set[Digest]:
+    """The vertices whose results are layers of the target."""
+    chain: set[Digest] = set()
+    edge = definition.target
+    while edge is not None:
+        chain.add(edge.vertex)
+        vertex = definition.vertices[edge.vertex]
+        match vertex.op:
+            case ExecOp():
+                root = vertex.op.mounts[0].input
+            case FileOp():
+                root = vertex.op.base
+            case _:
+                break
+        edge = vertex.inputs[root] if root >= 0 else None
+    return chain

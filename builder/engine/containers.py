@@ -1,0 +1,102 @@
+"""`run`, `ps`, `rm`: containers from images."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+
+from builder.core.image import ImageConfig
+from builder.core.platform import Platform
+from builder.core.reference import Reference
+from builder.engine.assemble import Engine
+from builder.executor.interface import ProcessIO, ProcessSpec, RunningProcess
+from builder.runtime.attach import run_attached
+from builder.runtime.containers import Container, ContainerStore
+from builder.runtime.spec import RunOptions, bind_mounts, process_of
+from builder.source.interface import PullPolicy
+from builder.store.interface import ActiveSnapshot, Image, ImageNotFound
+from builder.store.state import remove_tree
+
+
+def run(
+    engine: Engine,
+    image_name: str,
+    options: RunOptions,
+    *,
+    name: str | None,
+    is_removed: bool,
+    is_interactive: bool,
+    pull: PullPolicy,
+    environ: Mapping[str, str],
+) -> int:
+    """Start a container, attach the caller's streams, and give back its exit code."""
+    image, config = _image(engine, image_name, pull)
+    engine.sources.fetch_layers(engine.snapshots.chain(image.snapshot), engine.job)
+    store = ContainerStore(engine.state, engine.database)
+    container = store.create(
+        name=name, image=str(image.id), image_name=image_name, snapshot=image.snapshot, args=tuple(options.command)
+    )
+    # A refusal below leaves no half-made container; a run that took place does, unless --rm.
+    is_kept = False
+    try:
+        process = process_of(config, options, hostname=_hostname(options, container), environ=environ)
+        container = replace(container, args=process.args)
+        active = engine.snapshots.prepare(image.snapshot, within=store.directory(container))
+        with store.running(container):
+            code = _run_process(engine, process, active, options, is_interactive=is_interactive)
+        is_kept = not is_removed
+        if is_kept:
+            store.update(replace(container, status="exited", exit_code=code, finished_at=time.time()))
+        return code
+    finally:
+        if not is_kept:
+            store.delete(replace(container, status="exited"))
+            remove_tree(store.directory(container))
+
+
+def remove(engine: Engine, names: list[str]) -> list[str]:
+    """Delete containers; the names as given, of those that are gone."""
+    store = ContainerStore(engine.state, engine.database)
+    for name in names:
+        container = store.find(name)
+        store.delete(container)
+        remove_tree(store.directory(container))
+    return names
+
+
+def containers(engine: Engine, *, includes_exited: bool) -> list[Container]:
+    """Newest first."""
+    found = ContainerStore(engine.state, engine.database).all()
+    return [c for c in found if includes_exited or c.status == "running"]
+
+
+def _run_process(
+    engine: Engine, process: ProcessSpec, active: ActiveSnapshot, options: RunOptions, *, is_interactive: bool
+) -> int:
+    mounts = [*engine.snapshots.mounts(active), *bind_mounts(options.volumes)]
+
+    def start(io: ProcessIO) -> RunningProcess:
+        return engine.executor().start(process, mounts, io, engine.job)
+
+    return run_attached(
+        start, stdin=0, stdout=1, stderr=2, is_interactive=is_interactive, is_terminal=options.is_terminal
+    )
+
+
+def _image(engine: Engine, name: str, pull: PullPolicy) -> tuple[Image, ImageConfig]:
+    """By name, from a registry if need be; else by id."""
+    if pull != "always":
+        with contextlib.suppress(ImageNotFound):
+            image = engine.images.find(name)
+            return image, ImageConfig.from_json(engine.content.read(image.id))
+    source = engine.sources.resolve(Reference.parse(name).with_default_tag(), Platform.host(), pull, engine.job)
+    return source.image, source.config
+
+
+def _hostname(options: RunOptions, container: Container) -> str:
+    if options.hostname:
+        return options.hostname
+    return socket.gethostname() if options.network == "host" else container.short_id

@@ -1,0 +1,63 @@
+"""The build context and its Dockerfile: which files they are, and what is read of them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from builder.core.errors import Kind, PybuildError
+from builder.engine.recorder import Recorder
+from builder.fs.ignore import IgnoredTree, IgnoreRules
+from builder.fs.statcache import StatCache
+from builder.fs.tree import DirectoryTree
+from builder.source.interface import LocalContext
+
+
+class DockerfileNotFound(PybuildError):
+    """There is no Dockerfile where one was looked for."""
+
+    kind = Kind.NOT_FOUND
+    code = "dockerfile-not-found"
+
+
+class Dockerfile(NamedTuple):
+    """A Dockerfile and the ignore rules that go with it."""
+
+    name: str  # for messages
+    data: bytes
+    ignore: IgnoreRules | None
+
+
+def read_dockerfile(context: Path, file: Path | None, recorder: Recorder) -> Dockerfile:
+    """``file`` is -f as given; without it ``Dockerfile``, then ``dockerfile``, of the context."""
+    candidates = [file] if file is not None else [context / "Dockerfile", context / "dockerfile"]
+    for path in candidates:
+        try:
+            data = recorder.read_file(path)
+        except IsADirectoryError as error:
+            raise DockerfileNotFound(f'"{path}" is a directory, not a Dockerfile', hint="name the file with -f") from error
+        if data is not None:
+            name = str(file) if file is not None else path.name
+            return Dockerfile(name, data, _ignore_rules(context, path, recorder))
+    tried = " and ".join(f'"{path}"' for path in candidates)
+    raise DockerfileNotFound(f"there is no Dockerfile: looked for {tried}", hint="name it with -f")
+
+
+def _ignore_rules(context: Path, dockerfile: Path, recorder: Recorder) -> IgnoreRules | None:
+    beside = dockerfile.with_name(f"{dockerfile.name}.dockerignore")
+    for path in (beside, context / ".dockerignore"):
+        data = recorder.read_file(path)
+        if data is not None:
+            return IgnoreRules.parse(data, path.name)
+    return None
+
+
+@contextlib.contextmanager
+def open_context(name: str, root: Path, rules: IgnoreRules | None, stat_cache: Path) -> Iterator[LocalContext]:
+    """A handle on a directory of the user. Nothing is read until a step asks."""
+    directory = DirectoryTree(str(root.absolute()))
+    tree = IgnoredTree(directory, rules) if rules is not None else directory
+    with StatCache.open(stat_cache) as cache:
+        yield LocalContext(name, directory.root, tree, rules, cache)

@@ -1,0 +1,176 @@
+"""LocalExecutor: ProcessSpec and mounts → SandboxSpec, run on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+from collections.abc import Callable, Sequence
+
+from builder.core.digest import Digest
+from builder.core.job import Job
+from builder.core.mount import Mount
+from builder.executor.interface import ProcessIO, ProcessNotStarted, ProcessSpec, RunningProcess, UnknownUser
+from builder.sandbox import files
+from builder.sandbox.launch import Launcher, SandboxFailed, SandboxProcess
+from builder.sandbox.spec import SandboxSpec
+
+_FILE_OPTIONS = ("nosuid", "nodev", "noexec")
+_RESOLV_CONF = "/etc/resolv.conf"
+
+
+class LocalProcess:
+    """A RunningProcess; ``stubs`` are what ``SandboxProcess.stubs`` says."""
+
+    def __init__(self, process: SandboxProcess, forget: Callable[[], None], own_files: Sequence[str]) -> None:
+        self._process = process
+        self._forget = forget
+        self._own_files = own_files
+        self.stubs = process.stubs
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def signal(self, number: int) -> None:
+        self._process.signal(number)
+
+    def wait(self) -> int:
+        try:
+            return self._process.wait()
+        finally:
+            self._forget()
+            _remove(self._own_files)
+
+
+class LocalExecutor:
+    """An Executor over a Launcher.
+
+    ``files_directory`` takes the generated hosts, hostname and resolv.conf files: one for all processes that
+    need the same text and cannot write it, one of its own, removed by ``wait``, for one that can.
+    ``record_directory`` gets what the launcher is told about each process (``docs/hacking/replay.md``).
+    """
+
+    def __init__(
+        self, launcher: Launcher, files_directory: str, *, record_directory: str | None = None
+    ) -> None:
+        self._launcher = launcher
+        self._directory = os.path.abspath(files_directory)
+        self._records = record_directory
+        self._count = itertools.count(1)
+
+    def run(self, process: ProcessSpec, mounts: Sequence[Mount], io: ProcessIO, job: Job) -> int:
+        return self.start(process, mounts, io, job).wait()
+
+    def start(self, process: ProcessSpec, mounts: Sequence[Mount], io: ProcessIO, job: Job) -> RunningProcess:
+        job.cancel.check()
+        own_files: list[str] = []
+        started = False
+        forget: Callable[[], None] | None = None
+        try:
+            injected = self._files(process, {mount.target for mount in mounts}, own_files)
+            spec = _sandbox(process, mounts, injected, is_terminal=io.terminal)
+            self._record(spec, job)
+            sandbox = self._launcher.spawn(spec, stdin=io.stdin, stdout=io.stdout, stderr=io.stderr)
+            forget = job.cancel.on_cancel(lambda: sandbox.signal(9))
+            sandbox.wait_started()
+            started = True
+        except SandboxFailed as error:
+            if error.reason == "user":
+                raise UnknownUser(error.message, hint="add the user in an earlier step") from error
+            raise ProcessNotStarted(error.message, exit_code=error.exit_code, hint=error.hint) from error
+        finally:
+            if not started:
+                _remove(own_files)
+                if forget is not None:
+                    forget()
+        return LocalProcess(sandbox, forget, own_files)
+
+    def _files(self, process: ProcessSpec, taken: set[str], own_files: list[str]) -> list[Mount]:
+        texts = {
+            _RESOLV_CONF: _host_resolv_conf(is_host_network=process.network == "host"),
+            "/etc/hosts": files.hosts(process.hostname, process.extra_hosts),
+        }
+        if process.are_files_writable:
+            texts["/etc/hostname"] = f"{process.hostname}\n"
+        mounts = []
+        for target, text in texts.items():
+            if target in taken:
+                continue
+            if process.are_files_writable:
+                path = os.path.join(self._directory, f"own-{os.getpid()}-{next(self._count)}")
+                _write(path, text)
+                own_files.append(path)
+                mounts.append(Mount("bind", path, target, _FILE_OPTIONS))
+            else:
+                mounts.append(Mount("bind", self._shared(text), target, (*_FILE_OPTIONS, "ro")))
+        return mounts
+
+    def _shared(self, text: str) -> str:
+        path = os.path.join(self._directory, Digest.of(_bytes(text)).short)
+        if not os.path.exists(path):
+            scratch = f"{path}-{os.getpid()}-{next(self._count)}"
+            _write(scratch, text)
+            os.rename(scratch, path)
+        return path
+
+    def _record(self, spec: SandboxSpec, job: Job) -> None:
+        if self._records is not None:
+            os.makedirs(self._records, exist_ok=True)
+            with open(os.path.join(self._records, f"{job.id}-{next(self._count)}.spec"), "wb") as file:
+                file.write(spec.encode())
+
+
+def _sandbox(
+    process: ProcessSpec, mounts: Sequence[Mount], injected: list[Mount], *, is_terminal: bool
+) -> SandboxSpec:
+    # A mount on /a would hide an earlier one on /a/b; among equals the given order stays.
+    others = sorted((*injected, *mounts[1:]), key=lambda mount: len(_parts(mount.target)))
+    return SandboxSpec(
+        args=process.args,
+        env=process.env,
+        cwd=process.cwd,
+        user=process.user,
+        hostname=process.hostname,
+        network=process.network,
+        mounts=(*mounts[:1], *others),
+        is_privileged=process.is_privileged,
+        is_read_only=process.is_read_only,
+        is_terminal=is_terminal,
+    )
+
+
+def _parts(target: str) -> list[str]:
+    return os.path.normpath(target).strip("/").split("/")
+
+
+def _host_resolv_conf(*, is_host_network: bool) -> str:
+    text = _read(_RESOLV_CONF)
+    if not is_host_network and files.is_systemd_stub(text):
+        text = _read(files.SYSTEMD_RESOLV_CONF)
+    return files.resolv_conf(text, is_host_network=is_host_network)
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, "rb") as file:
+            return file.read().decode("utf-8", "surrogateescape")
+    except FileNotFoundError:
+        return ""
+
+
+def _write(path: str, text: str) -> None:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb") as file:
+        os.fchmod(file.fileno(), 0o644)  # whatever umask the caller has
+        file.write(_bytes(text))
+
+
+def _remove(paths: Sequence[str]) -> None:
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")

@@ -1,0 +1,105 @@
+"""Layers as tars: their diff IDs, and their bytes when somebody asks for them."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import NamedTuple
+
+from builder.core.descriptor import OCI_LAYER, Descriptor
+from builder.core.digest import Digest, DigestMismatch
+from builder.fs.diff import write_layer
+from builder.fs.tree import StackedTree
+from builder.store.interface import ContentStore, Snapshot, Snapshotter
+
+# Hashing releases the interpreter lock, walking does not: more threads than this gain nothing.
+_THREADS = 2
+
+
+class PlainLayer(NamedTuple):
+    """What a layer's uncompressed tar is."""
+
+    diff_id: Digest
+    size: int
+
+
+class Layers:
+    """Gives layers their tar form. A context manager: it owns the threads of ``prefetch``."""
+
+    def __init__(self, snapshots: Snapshotter, content: ContentStore) -> None:
+        self._snapshots = snapshots
+        self._content = content
+        self._lock = threading.Lock()
+        self._running: dict[str, Future[PlainLayer]] = {}
+        self._pool: ThreadPoolExecutor | None = None
+
+    def __enter__(self) -> Layers:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def prefetch(self, name: str) -> None:
+        """Start computing a diff ID in the background, unless it is known."""
+        snapshot = self._snapshots.stat(name)
+        if snapshot is not None and snapshot.diff_id is None:
+            self._start(snapshot)
+
+    def diff_id(self, snapshot: Snapshot) -> Digest:
+        """The digest of the uncompressed tar; computed once, then remembered by the store.
+
+        Ask for parents first: the store derives chain ids on the way.
+        """
+        if snapshot.diff_id is not None:
+            return snapshot.diff_id
+        plain = self._start(snapshot).result()
+        self._snapshots.set_diff_id(snapshot.name, plain.diff_id, plain.size)
+        return plain.diff_id
+
+    def descriptor(self, snapshot: Snapshot) -> Descriptor:
+        """The form in which the layer leaves: as it was pulled, else uncompressed."""
+        if snapshot.layer is not None and self._content.size(snapshot.layer.digest) is not None:
+            return snapshot.layer
+        diff_id = self.diff_id(snapshot)
+        return Descriptor(media_type=OCI_LAYER, digest=diff_id, size=self._snapshots.tar_size(snapshot.name))
+
+    def write(self, snapshot: Snapshot, sink: Callable[[bytes], object]) -> None:
+        """The bytes that ``descriptor`` describes. Raises DigestMismatch if a tar made again came out otherwise."""
+        layer = self.descriptor(snapshot)
+        if snapshot.layer is not None and layer.digest == snapshot.layer.digest:
+            with self._content.open(layer.digest) as blob:
+                while data := blob.read(1 << 20):
+                    sink(data)
+            return
+        digest = hashlib.sha256()
+
+        def both(data: bytes) -> None:
+            digest.update(data)
+            sink(data)
+
+        self._write_tar(snapshot, both)
+        if digest.hexdigest() != layer.digest.hex:
+            raise DigestMismatch(layer.digest, f"sha256:{digest.hexdigest()}", what="layer made again")
+
+    def _start(self, snapshot: Snapshot) -> Future[PlainLayer]:
+        with self._lock:
+            running = self._running.get(snapshot.name)
+            if running is None:
+                if self._pool is None:
+                    self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="layers")
+                running = self._running[snapshot.name] = self._pool.submit(self._compute, snapshot)
+            return running
+
+    def _compute(self, snapshot: Snapshot) -> PlainLayer:
+        digest = hashlib.sha256()
+        size = self._write_tar(snapshot, digest.update)
+        return PlainLayer(Digest("sha256", digest.hexdigest()), size)
+
+    def _write_tar(self, snapshot: Snapshot, sink: Callable[[bytes], object]) -> int:
+        lowers = self._snapshots.lowers(snapshot.parent)
+        upper = self._snapshots.directory(snapshot.name)
+        return write_layer(upper, sink, parent=StackedTree(lowers) if lowers else None).size

@@ -1,0 +1,58 @@
+"""Vertices to operations: the only place that tells the kinds of op apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import assert_never
+
+from builder.core.digest import Digest
+from builder.core.errors import Unsupported
+from builder.core.image import ImageConfig
+from builder.executor.interface import Executor
+from builder.llb.definition import Vertex
+from builder.llb.ops import ExecOp, FileOp, MergeOp, SourceOp
+from builder.ops.exec import ExecOperation
+from builder.ops.file import FileOperation
+from builder.ops.results import Result
+from builder.ops.source import ImageOperation, LocalOperation
+from builder.solver.interface import Op
+from builder.source.interface import LocalContext
+from builder.store.interface import Snapshotter
+
+
+class OpResolver:
+    """See Resolver. ``image(digest text)`` gives the config and top snapshot of an image that was resolved."""
+
+    def __init__(
+        self,
+        snapshots: Snapshotter,
+        executor: Callable[[], Executor],
+        contexts: Mapping[str, LocalContext],
+        image: Callable[[Digest], tuple[ImageConfig, str]],
+    ) -> None:
+        self._snapshots = snapshots
+        self._executor = executor
+        self._contexts = contexts
+        self._image = image
+
+    def resolve(self, digest: Digest, vertex: Vertex) -> Op[Result]:
+        """See Resolver."""
+        match vertex.op:
+            case SourceOp():
+                return self._source(vertex.op)
+            case ExecOp():
+                return ExecOperation(digest, vertex, vertex.op, self._snapshots, self._executor)
+            case FileOp():
+                return FileOperation(digest, vertex, vertex.op, self._snapshots)
+            case MergeOp():
+                raise Unsupported("merging independent layers is not built yet").at(vertex.location)
+            case _ as op:
+                assert_never(op)
+
+    def _source(self, op: SourceOp) -> Op[Result]:
+        scheme, _, rest = op.identifier.partition("://")
+        if scheme == "docker-image":
+            return ImageOperation(*self._image(Digest.parse(rest.rpartition("@")[2])))
+        if scheme == "local":
+            return LocalOperation(rest, self._contexts)
+        raise Unsupported(f'sources of kind "{scheme}" are not built yet')

@@ -1,0 +1,267 @@
+"""`load`: images from a docker-archive, an OCI archive or an OCI layout folder, other people's included."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+from builder.core.descriptor import INDEXES, MANIFESTS, OCI_LAYER, OCI_LAYER_GZIP, OCI_LAYER_ZSTD, Descriptor
+from builder.core.digest import Digest
+from builder.core.errors import Kind, PybuildError
+from builder.core.image import ImageConfig
+from builder.core.platform import Platform
+from builder.core.reference import InvalidReference, Reference
+from builder.fs.compression import open_decompressed
+from builder.fs.tar import TarReader
+from builder.source.image import register_layers
+from builder.source.interface import BrokenImage
+from builder.store.interface import ContentStore, Image, ImageStore, Snapshotter
+
+# A chain of links or of indexes deeper than this is a trap.
+_MAX_HOPS = 8
+# An index, manifest or config; larger ones are no such thing.
+_MAX_DOCUMENT = 8 << 20
+
+
+class InvalidArchive(PybuildError):
+    """A file or folder is no image archive."""
+
+    kind = Kind.INVALID
+    code = "invalid-archive"
+
+
+class LoadedImage(NamedTuple):
+    """An image that came out of an archive, with the names that it had there."""
+
+    image: Image
+    names: tuple[Reference, ...]
+
+
+class ArchiveLoader:
+    """Reads one archive into the store: blobs first, then the images that they make up."""
+
+    def __init__(self, content: ContentStore, images: ImageStore, snapshots: Snapshotter) -> None:
+        self._content = content
+        self._images = images
+        self._snapshots = snapshots
+        self._files: dict[str, Digest] = {}  # member → what it holds
+        self._links: dict[str, str] = {}
+
+    def load_tar(self, stream: BinaryIO) -> list[LoadedImage]:
+        """From a tar, compressed or not. Raises InvalidArchive, BrokenImage, BadArchive."""
+        with open_decompressed(stream) as plain:
+            reader = TarReader(plain)
+            for member in reader:
+                name = os.path.normpath(member.name.lstrip("/"))
+                if member.kind == "file":
+                    with self._content.writer() as writer:
+                        while data := reader.read(1 << 20):
+                            writer.write(data)
+                        self._files[name], _ = writer.commit(expected=_named_digest(name))
+                elif member.kind in ("symlink", "hardlink"):
+                    base = os.path.dirname(name) if member.kind == "symlink" else ""
+                    self._links[name] = os.path.normpath(os.path.join(base, member.link))
+        return self._images_of_archive()
+
+    def load_directory(self, directory: Path) -> list[LoadedImage]:
+        """From an OCI layout folder. A symbolic link in it is refused: it may lead anywhere."""
+        for path in sorted(directory.rglob("*")):
+            kind = path.lstat().st_mode
+            if stat.S_ISDIR(kind):
+                continue
+            if not stat.S_ISREG(kind):
+                raise InvalidArchive(f'"{path}" is not a regular file', hint="an OCI layout has only files in it")
+            name = str(path.relative_to(directory))
+            if name in ("index.json", "oci-layout", "manifest.json") or name.startswith("blobs/"):
+                with self._content.writer() as writer, open(path, "rb") as file:
+                    while data := file.read(1 << 20):
+                        writer.write(data)
+                    self._files[name], _ = writer.commit(expected=_named_digest(name))
+        return self._images_of_archive()
+
+    def _images_of_archive(self) -> list[LoadedImage]:
+        if "index.json" in self._files:
+            found = self._from_index()
+        elif "manifest.json" in self._files:
+            found = self._from_manifest()
+        else:
+            raise InvalidArchive(
+                "this is no image archive: it has neither index.json nor manifest.json",
+                hint="write one with `pybuild save`, `docker save` or `skopeo copy … oci-archive:`",
+            )
+        for loaded in found:
+            for name in loaded.names:
+                self._images.tag(name, loaded.image.id)
+        return found
+
+    # -- OCI layout -----------------------------------------------------------------------------------------
+
+    def _from_index(self) -> list[LoadedImage]:
+        names = self._names_in_manifest_json()
+        found: dict[Digest, list[Reference]] = {}
+        images: dict[Digest, Image] = {}
+        for entry in _list(self._document("index.json"), "manifests"):
+            manifest = self._choose(entry)
+            if manifest is None:
+                continue
+            image = self._add_oci(manifest)
+            images[image.id] = image
+            names_here = found.setdefault(image.id, [])
+            reference = _name_of(entry.get("annotations") or {})
+            if reference is not None and reference not in names_here:
+                names_here.append(reference)
+        for digest, references in names.items():
+            found.get(digest, []).extend(r for r in references if r not in found.get(digest, []))
+        return [LoadedImage(images[digest], tuple(references)) for digest, references in found.items()]
+
+    def _choose(self, entry: Mapping[str, Any], hops: int = 0) -> Mapping[str, Any] | None:
+        """The manifest for this machine's platform below an index entry."""
+        if hops > _MAX_HOPS:
+            raise BrokenImage("the archive's indexes lead to indexes without end")
+        if entry.get("mediaType") in MANIFESTS:
+            return entry
+        if entry.get("mediaType") not in INDEXES:
+            return None
+        below = _list(self._blob_document(entry), "manifests")
+        host = Platform.host()
+        for candidate in below:
+            platform = candidate.get("platform") or {}
+            listed = Platform(
+                str(platform.get("os", "")), str(platform.get("architecture", "")), str(platform.get("variant", ""))
+            )
+            if host.matches(listed) or len(below) == 1:
+                return self._choose(candidate, hops + 1)
+        return None
+
+    def _add_oci(self, entry: Mapping[str, Any]) -> Image:
+        manifest = self._blob_document(entry)
+        config = _descriptor(manifest.get("config"))
+        layers = [_descriptor(layer) for layer in _list(manifest, "layers")]
+        for layer in layers:
+            if self._content.size(layer.digest) != layer.size:
+                raise BrokenImage(f"the archive lacks layer {layer.digest}")
+        return self._add(config.digest, layers)
+
+    # -- docker-archive -------------------------------------------------------------------------------------
+
+    def _from_manifest(self) -> list[LoadedImage]:
+        loaded = []
+        for entry in self._entries_of_manifest_json():
+            config = self._member(str(entry.get("Config")))
+            layers = [self._docker_layer(str(name)) for name in entry.get("Layers") or ()]
+            names = tuple(_references(entry.get("RepoTags") or ()))
+            loaded.append(LoadedImage(self._add(config, layers), names))
+        return loaded
+
+    def _docker_layer(self, name: str) -> Descriptor:
+        digest = self._member(name)
+        with self._content.open(digest) as blob:
+            start = blob.read(4)
+        kind = OCI_LAYER
+        if start[:2] == b"\x1f\x8b":
+            kind = OCI_LAYER_GZIP
+        elif start == b"\x28\xb5\x2f\xfd":
+            kind = OCI_LAYER_ZSTD
+        size = self._content.size(digest)
+        assert size is not None
+        return Descriptor(media_type=kind, digest=digest, size=size)
+
+    def _names_in_manifest_json(self) -> dict[Digest, list[Reference]]:
+        if "manifest.json" not in self._files:
+            return {}
+        return {
+            self._member(str(entry.get("Config"))): list(_references(entry.get("RepoTags") or ()))
+            for entry in self._entries_of_manifest_json()
+        }
+
+    def _entries_of_manifest_json(self) -> list[Mapping[str, Any]]:
+        document = self._document("manifest.json")
+        if not isinstance(document, list) or not all(isinstance(entry, dict) for entry in document):
+            raise InvalidArchive("manifest.json is not a list of images")
+        return document
+
+    # -- both -----------------------------------------------------------------------------------------------
+
+    def _add(self, config: Digest, layers: list[Descriptor]) -> Image:
+        data = self._read(config)
+        try:
+            parsed = ImageConfig.from_json(data)
+        except (ValueError, KeyError, TypeError, PybuildError) as error:
+            raise BrokenImage(f"the image's config is no image config: {error}") from error
+        top = register_layers(self._snapshots, parsed, layers, origin="")
+        return self._images.add(config, top, created_at=time.time())
+
+    def _member(self, name: str) -> Digest:
+        for _ in range(_MAX_HOPS):
+            name = os.path.normpath(name)
+            if name in self._files:
+                return self._files[name]
+            if name not in self._links:
+                break
+            name = self._links[name]
+        raise BrokenImage(f'the archive names "{name}" and does not have it')
+
+    def _blob_document(self, entry: Mapping[str, Any]) -> Any:
+        return _parse(self._read(_descriptor(entry).digest), "a manifest")
+
+    def _document(self, name: str) -> Any:
+        return _parse(self._read(self._files[name]), name)
+
+    def _read(self, digest: Digest) -> bytes:
+        with self._content.open(digest) as blob:
+            data = blob.read(_MAX_DOCUMENT + 1)
+        if len(data) > _MAX_DOCUMENT:
+            raise BrokenImage(f"{digest} is too large for a document")
+        return data
+
+
+def _named_digest(name: str) -> Digest | None:
+    """What a blob must hash to by its path in an OCI layout."""
+    parts = name.split("/")
+    if len(parts) == 3 and parts[0] == "blobs" and parts[1] == "sha256":
+        return Digest.parse(f"sha256:{parts[2]}")
+    return None
+
+
+def _name_of(annotations: Mapping[str, Any]) -> Reference | None:
+    """A full name where the writer gave one; a bare tag names nothing."""
+    for key in ("io.containerd.image.name", "org.opencontainers.image.ref.name"):
+        text = annotations.get(key)
+        if isinstance(text, str) and (key.startswith("io.") or "/" in text or ":" in text):
+            try:
+                return Reference.parse(text).with_default_tag()
+            except InvalidReference:
+                continue
+    return None
+
+
+def _references(tags: list[str]) -> list[Reference]:
+    return [Reference.parse(str(tag)).with_default_tag() for tag in tags]
+
+
+def _descriptor(value: Any) -> Descriptor:
+    try:
+        return Descriptor(
+            media_type=str(value["mediaType"]), digest=Digest.parse(str(value["digest"])), size=int(value["size"])
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise BrokenImage(f"a descriptor of the archive is incomplete: {error}") from error
+
+
+def _list(document: Any, key: str) -> list[Mapping[str, Any]]:
+    found = document.get(key) if isinstance(document, dict) else None
+    if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
+        raise BrokenImage(f'a document of the archive has no list "{key}"')
+    return found
+
+
+def _parse(data: bytes, name: str) -> Any:
+    try:
+        return json.loads(data)
+    except ValueError as error:
+        raise BrokenImage(f"{name} is not JSON: {error}") from error

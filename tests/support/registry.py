@@ -1,0 +1,419 @@
+"""A registry in this process, for every test that pulls: in memory, on 127.0.0.1, and as hostile as asked.
+
+with FakeRegistry() as registry:
+    registry.push_image("app", "1", [layer_tar], {"config": {"Cmd": ["/bin/sh"]}})
+    registry.fail("/blobs/", 503, times=2)
+    …  # pull f"{registry.host}/app:1"
+    assert ["GET /v2/app/manifests/1", …] == registry.requests
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import json
+import re
+import ssl
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+from urllib.parse import parse_qs, urlsplit
+
+from builder.core.descriptor import (
+    DOCKER_CONFIG,
+    DOCKER_INDEX,
+    DOCKER_LAYER,
+    DOCKER_LAYER_GZIP,
+    DOCKER_MANIFEST,
+    OCI_CONFIG,
+    OCI_INDEX,
+    OCI_LAYER,
+    OCI_LAYER_GZIP,
+    OCI_LAYER_ZSTD,
+    OCI_MANIFEST,
+)
+from builder.core.digest import Digest
+
+# A certificate for 127.0.0.1 and localhost that signs itself, with its key: worthless outside these tests.
+TLS_PEM = Path(__file__).with_name("registry_tls.pem")
+
+
+class LoggedRequest(NamedTuple):
+    """What a client sent; header names are in lower case."""
+
+    method: str
+    path: str  # with the query
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Answer(NamedTuple):
+    """What the registry sends. ``cut``: the connection ends after so many bytes of the body."""
+
+    status: int
+    headers: Mapping[str, str] = {}
+    body: bytes = b""
+    cut: int | None = None
+    is_dropped: bool = False  # the connection ends instead
+
+
+class _Stored(NamedTuple):
+    media_type: str
+    raw: bytes
+    headers: Mapping[str, str]
+
+
+class _Rule:
+    """Meddles with the next ``times`` answers (None: with all) to paths that match."""
+
+    def __init__(self, pattern: str, times: int | None, change: Callable[[Answer], Answer]) -> None:
+        self.pattern = re.compile(pattern)
+        self.times = times
+        self.change = change
+
+
+class FakeRegistry:
+    """Serves what was pushed into it; faults and logins are switched on by methods."""
+
+    def __init__(self, *, tls: bool = False) -> None:
+        self.log: list[LoggedRequest] = []
+        self.serves_ranges = True
+        self.sends_digest_header = True
+        self.token_lifetime_s = 300
+        self._blobs: dict[tuple[str, str], bytes] = {}
+        self._manifests: dict[tuple[str, str], _Stored] = {}
+        self._rules: list[_Rule] = []
+        self._basic: str | None = None
+        self._realm: str | None = None
+        self._token_login: str | None = None
+        self._refresh_token: str | None = None
+        self._tokens: set[str] = set()
+        self._lock = threading.Lock()
+        self._tls = tls
+        self._server = _server(self, tls=tls)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    @property
+    def host(self) -> str:
+        """``127.0.0.1:port``, as it goes into a reference."""
+        return f"127.0.0.1:{self._server.server_address[1]}"
+
+    @property
+    def url(self) -> str:
+        return f"{'https' if self._tls else 'http'}://{self.host}"
+
+    @property
+    def requests(self) -> list[str]:
+        """``METHOD path`` of everything that was asked, in order."""
+        return [f"{r.method} {r.path}" for r in self.log]
+
+    # What it holds
+
+    def push_blob(self, name: str, data: bytes) -> Digest:
+        digest = Digest.of(data)
+        self._blobs[name, str(digest)] = data
+        return digest
+
+    def push_manifest(
+        self,
+        name: str,
+        tag: str | None,
+        document: bytes | Mapping[str, object],
+        media_type: str,
+        headers: Mapping[str, str] = {},
+    ) -> Digest:
+        """Whatever bytes under whatever type; ``headers`` are sent with them."""
+        raw = document if isinstance(document, bytes) else json.dumps(document).encode()
+        digest = Digest.of(raw)
+        for key in (str(digest), "sha512:" + hashlib.sha512(raw).hexdigest(), *([tag] if tag else [])):
+            self._manifests[name, key] = _Stored(media_type, raw, headers)
+        return digest
+
+    def push_image(
+        self,
+        name: str,
+        tag: str | None,
+        layers: Sequence[bytes],
+        config: Mapping[str, object],
+        *,
+        docker_media_types: bool = False,
+    ) -> Digest:
+        """Layers are tars, plain or compressed; ``config`` lacks only what can be derived."""
+        document = {
+            "architecture": "amd64",
+            "os": "linux",
+            "config": {},
+            "rootfs": {"type": "layers", "diff_ids": [str(Digest.of(_plain(layer))) for layer in layers]},
+            **config,
+        }
+        raw = json.dumps(document).encode()
+        entries = [
+            {
+                "mediaType": _layer_type(layer, docker=docker_media_types),
+                "digest": str(self.push_blob(name, layer)),
+                "size": len(layer),
+            }
+            for layer in layers
+        ]
+        media_type = DOCKER_MANIFEST if docker_media_types else OCI_MANIFEST
+        manifest = {
+            "schemaVersion": 2,
+            "mediaType": media_type,
+            "config": {
+                "mediaType": DOCKER_CONFIG if docker_media_types else OCI_CONFIG,
+                "digest": str(self.push_blob(name, raw)),
+                "size": len(raw),
+            },
+            "layers": entries,
+        }
+        return self.push_manifest(name, tag, manifest, media_type)
+
+    def push_index(
+        self,
+        name: str,
+        tag: str | None,
+        manifests: Sequence[tuple[Digest, str]],
+        *,
+        docker_media_types: bool = False,
+    ) -> Digest:
+        """``manifests`` are pushed ones, each with its platform as ``os/architecture[/variant]``."""
+        entries = []
+        for digest, platform in manifests:
+            stored = self._manifests[name, str(digest)]
+            names = ("os", "architecture", "variant")
+            entries.append(
+                {
+                    "mediaType": stored.media_type,
+                    "digest": str(digest),
+                    "size": len(stored.raw),
+                    "platform": dict(zip(names, platform.split("/"), strict=False)),
+                }
+            )
+        media_type = DOCKER_INDEX if docker_media_types else OCI_INDEX
+        index = {"schemaVersion": 2, "mediaType": media_type, "manifests": entries}
+        return self.push_manifest(name, tag, index, media_type)
+
+    def manifest(self, name: str, key: str | Digest) -> bytes:
+        return self._manifests[name, str(key)].raw
+
+    def forget(self, name: str, key: str | Digest) -> None:
+        """A manifest or a blob is not there any more."""
+        self._manifests.pop((name, str(key)), None)
+        self._blobs.pop((name, str(key)), None)
+
+    # What goes wrong; ``pattern`` is searched in "METHOD path?query"
+
+    def change(self, pattern: str, change: Callable[[Answer], Answer], *, times: int | None = None) -> None:
+        self._rules.append(_Rule(pattern, times, change))
+
+    def fail(
+        self,
+        pattern: str,
+        status: int,
+        *,
+        times: int | None = None,
+        headers: Mapping[str, str] = {},
+        body: bytes = b"",
+    ) -> None:
+        self.change(pattern, lambda _: Answer(status, headers, body), times=times)
+
+    def truncate(self, pattern: str, after: int, *, times: int | None = 1) -> None:
+        """The connection ends after so many bytes of the body, whose length promises more."""
+        self.change(pattern, lambda a: a._replace(cut=after), times=times)
+
+    def drop(self, pattern: str, *, times: int | None = 1) -> None:
+        """The connection ends without an answer."""
+        self.change(pattern, lambda a: a._replace(is_dropped=True), times=times)
+
+    def corrupt(self, pattern: str, *, times: int | None = None) -> None:
+        """The last byte is another one."""
+        self.change(pattern, lambda a: a._replace(body=a.body[:-1] + bytes([a.body[-1] ^ 1])), times=times)
+
+    def redirect(self, pattern: str, to: str, *, status: int = 307, times: int | None = None) -> None:
+        """To an address, or to another server if it ends with ``*``, which stands for the path."""
+
+        def change(answer: Answer) -> Answer:
+            path = answer.headers.get("X-Path", "")
+            return Answer(status, {"Location": to[:-1] + path if to.endswith("*") else to})
+
+        self.change(pattern, change, times=times)
+
+    # Who may read
+
+    def require_basic(self, username: str, password: str) -> None:
+        self._basic = _basic(username, password)
+
+    def require_token(
+        self,
+        username: str | None = None,
+        password: str = "",
+        *,
+        realm: str | None = None,
+        refresh_token: str | None = None,
+    ) -> None:
+        """Bearer tokens from ``/token`` here, or at ``realm``; the login, if any, is what that wants."""
+        self._realm = realm or f"{self.url}/token"
+        self._token_login = None if username is None else _basic(username, password)
+        self._refresh_token = refresh_token
+
+    def accept_token(self, token: str) -> None:
+        self._tokens.add(token)
+
+    def revoke_tokens(self) -> None:
+        self._tokens.clear()
+
+    # The protocol
+
+    def answer(self, request: LoggedRequest) -> Answer:
+        with self._lock:
+            self.log.append(request)
+            answer = self._answer(request)
+            line = f"{request.method} {request.path}"
+            answer = answer._replace(headers={"X-Path": request.path, **answer.headers})
+            for rule in self._rules:
+                if rule.pattern.search(line) and rule.times != 0:
+                    rule.times = None if rule.times is None else rule.times - 1
+                    return rule.change(answer)
+            return answer
+
+    def _answer(self, request: LoggedRequest) -> Answer:
+        path = urlsplit(request.path).path
+        if path == "/token":
+            return self._token(request)
+        challenge = self._challenge(request, path)
+        if challenge is not None:
+            return _error(401, "UNAUTHORIZED", "authentication required", {"WWW-Authenticate": challenge})
+        match = re.fullmatch(r"/v2/(.+)/(manifests|blobs)/([^/]+)", path)
+        if match is None:
+            return (
+                Answer(200)
+                if path == "/v2/"
+                else Answer(404, {"Content-Type": "text/plain"}, b"no such page")
+            )
+        name, kind, key = match.groups()
+        return self._manifest(name, key) if kind == "manifests" else self._blob(name, key, request)
+
+    def _manifest(self, name: str, key: str) -> Answer:
+        stored = self._manifests.get((name, key))
+        if stored is None:
+            return _error(404, "MANIFEST_UNKNOWN", "manifest unknown")
+        headers = {"Content-Type": stored.media_type}
+        if self.sends_digest_header:
+            headers["Docker-Content-Digest"] = str(Digest.of(stored.raw))
+        return Answer(200, {**headers, **stored.headers}, stored.raw)
+
+    def _blob(self, name: str, key: str, request: LoggedRequest) -> Answer:
+        data = self._blobs.get((name, key))
+        if data is None:
+            return _error(404, "BLOB_UNKNOWN", "blob unknown to registry")
+        match = re.fullmatch(r"bytes=(\d+)-", request.headers.get("range", ""))
+        if match is None or not self.serves_ranges:
+            return Answer(200, {"Content-Type": "application/octet-stream"}, data)
+        start = int(match[1])
+        if start >= len(data):
+            return Answer(416)
+        return Answer(206, {"Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"}, data[start:])
+
+    def _challenge(self, request: LoggedRequest, path: str) -> str | None:
+        sent = request.headers.get("authorization", "")
+        if self._basic is not None and sent != self._basic:
+            return 'Basic realm="fake registry"'
+        if self._realm is not None and sent.removeprefix("Bearer ") not in self._tokens:
+            repository = "/".join(path.split("/")[2:-2])
+            return f'Bearer realm="{self._realm}",service="fake",scope="repository:{repository}:pull"'
+        return None
+
+    def _token(self, request: LoggedRequest) -> Answer:
+        if request.method == "POST":
+            is_welcome = parse_qs(request.body.decode()).get("refresh_token") == [self._refresh_token]
+        else:
+            is_welcome = self._token_login in (None, request.headers.get("authorization"))
+        if not is_welcome:
+            return _error(401, "UNAUTHORIZED", "incorrect username or password")
+        token = f"token-{len(self._tokens)}-{len(self.log)}"
+        self._tokens.add(token)
+        body = {
+            "access_token" if request.method == "POST" else "token": token,
+            "expires_in": self.token_lifetime_s,
+        }
+        return Answer(200, {"Content-Type": "application/json"}, json.dumps(body).encode())
+
+
+def _server(registry: FakeRegistry, *, tls: bool) -> ThreadingHTTPServer:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def do_GET(self) -> None:
+            length = int(self.headers.get("Content-Length") or 0)
+            headers = {k.lower(): v for k, v in self.headers.items()}
+            self._send(
+                registry.answer(LoggedRequest(self.command, self.path, headers, self.rfile.read(length)))
+            )
+
+        do_HEAD = do_POST = do_GET  # noqa: N815  # the names that http.server looks for
+
+        def _send(self, answer: Answer) -> None:
+            if answer.is_dropped:
+                self.close_connection = True
+                return
+            self.send_response(answer.status)
+            for key, value in {"Content-Length": str(len(answer.body)), **answer.headers}.items():
+                self.send_header(key, value)
+            self.end_headers()
+            if self.command == "HEAD":
+                return
+            self.wfile.write(answer.body[: answer.cut])
+            if answer.cut is not None:
+                self.close_connection = True
+
+        def log_message(self, format: str, *args: object) -> None:
+            """The log is ``registry.log``."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    server.block_on_close = False
+    if tls:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(TLS_PEM)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    return server
+
+
+def _error(status: int, code: str, message: str, headers: Mapping[str, str] = {}) -> Answer:
+    body = json.dumps({"errors": [{"code": code, "message": message}]}).encode()
+    return Answer(status, {"Content-Type": "application/json", **headers}, body)
+
+
+def _basic(username: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()
+
+
+def _plain(layer: bytes) -> bytes:
+    if layer[:4] == b"\x28\xb5\x2f\xfd":
+        import zstandard
+
+        return zstandard.ZstdDecompressor().decompressobj().decompress(layer)
+    return gzip.decompress(layer) if layer[:2] == b"\x1f\x8b" else layer
+
+
+def _layer_type(layer: bytes, *, docker: bool) -> str:
+    if layer[:4] == b"\x28\xb5\x2f\xfd":
+        return OCI_LAYER_ZSTD
+    if layer[:2] == b"\x1f\x8b":
+        return DOCKER_LAYER_GZIP if docker else OCI_LAYER_GZIP
+    return DOCKER_LAYER if docker else OCI_LAYER
