@@ -24,7 +24,9 @@ class Config:
         """``root`` is the --root flag; then PYBUILD_ROOT; then the place that fits the user."""
         home = Path(environ.get("HOME") or "/")
         if root is None:
-            root = Path(environ["PYBUILD_ROOT"]) if environ.get("PYBUILD_ROOT") else _default_root(environ, home)
+            root = (
+                Path(environ["PYBUILD_ROOT"]) if environ.get("PYBUILD_ROOT") else _default_root(environ, home)
+            )
         user_config = Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "pybuild/config.toml"
         if environ.get("PYBUILD_CONFIG"):
             registries = Path(environ["PYBUILD_CONFIG"])

@@ -39,14 +39,20 @@ class Platform:
     def parse(cls, text: str) -> Self:
         """``linux/arm64``, ``linux/arm/v7``, ``arm64`` or ``linux``. Raises InvalidPlatform."""
         parts = text.strip().lower().split("/")
-        if not 1 <= len(parts) <= 3 or not all(p and p.replace("-", "").replace("_", "").isalnum() for p in parts):
-            raise InvalidPlatform(f'"{text}" is not a platform', hint="write it as linux/amd64 or linux/arm/v7")
+        if not 1 <= len(parts) <= 3 or not all(
+            p and p.replace("-", "").replace("_", "").isalnum() for p in parts
+        ):
+            raise InvalidPlatform(
+                f'"{text}" is not a platform', hint="write it as linux/amd64 or linux/arm/v7"
+            )
         host = cls.host()
         if len(parts) == 1:
             if parts[0] in ("linux", "windows", "darwin", "freebsd"):
                 return cls(parts[0], host.architecture, host.variant)
             if parts[0] not in _ARCHITECTURES:
-                raise InvalidPlatform(f'unknown architecture "{text}"', hint="known: amd64, arm64, arm/v7, 386, …")
+                raise InvalidPlatform(
+                    f'unknown architecture "{text}"', hint="known: amd64, arm64, arm/v7, 386, …"
+                )
             parts.insert(0, host.os)
         architecture, variant = _ARCHITECTURES.get(parts[1], (parts[1], ""))
         if len(parts) == 3:

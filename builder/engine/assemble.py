@@ -25,7 +25,9 @@ from builder.store.state import StateDir
 class Engine:
     """The services of one command over one state directory; those that load slowly are made when asked for."""
 
-    def __init__(self, config: Config, state: StateDir, database: Database, job: Job, stack: contextlib.ExitStack) -> None:
+    def __init__(
+        self, config: Config, state: StateDir, database: Database, job: Job, stack: contextlib.ExitStack
+    ) -> None:
         self.config = config
         self.state = state
         self.database = database
@@ -43,7 +45,11 @@ class Engine:
     @contextlib.contextmanager
     def open(cls, config: Config, job: Job) -> Iterator[Engine]:
         """Holds the store's shared lock inside the block, and leaves no process behind it."""
-        with StateDir.open(config.root) as state, Database.open(state.database) as database, contextlib.ExitStack() as stack:
+        with (
+            StateDir.open(config.root) as state,
+            Database.open(state.database) as database,
+            contextlib.ExitStack() as stack,
+        ):
             engine = cls(config, state, database, job, stack)
             state.sweep(lambda name: not engine.snapshots.is_known(name))
             yield engine
@@ -69,7 +75,7 @@ class Engine:
         files = self.state.scratch / "files"
         files.mkdir(mode=0o755)
         launcher = self._stack.enter_context(Launcher())
-        return LocalExecutor(launcher, files)
+        return LocalExecutor(launcher, str(files))
 
     def _unpack(self, snapshot: Snapshot, directory: Path, lowers: Sequence[str]) -> None:
         self.sources.unpack(snapshot, directory, lowers, self.job)

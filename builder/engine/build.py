@@ -81,7 +81,7 @@ def build(
 ) -> BuildOutcome:
     """Build, tag, record. ``engine.job`` must send its events to ``progress``."""
     tags = tuple(Reference.parse(tag).with_default_tag() for tag in request.tags)
-    started_at, build_id = time.time(), secrets.token_hex(8)
+    build_id = secrets.token_hex(8)
     recorder.note("version", "pybuild", __version__)
     if not request.context.is_dir():
         raise ContextNotFound(
@@ -96,7 +96,9 @@ def build(
     ):
         job = Job(build_id, engine.job.session, logged, engine.job.cancel)
         bridge = SourceBridge(engine.sources, request.pull, recorder, job)
-        converted = DockerfileFrontend().convert(_frontend_request(engine, request, dockerfile.data, dockerfile.name), bridge)
+        converted = DockerfileFrontend().convert(
+            _frontend_request(engine, request, dockerfile.data, dockerfile.name), bridge
+        )
         for warning in converted.warnings:
             job.progress.emit(warning)
         layers = Layers(engine.snapshots, engine.content)

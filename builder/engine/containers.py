@@ -7,12 +7,14 @@ import socket
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from builder.core.image import ImageConfig
 from builder.core.platform import Platform
 from builder.core.reference import Reference
 from builder.engine.assemble import Engine
 from builder.executor.interface import ProcessIO, ProcessSpec, RunningProcess
+from builder.exporter.image import rfc3339
 from builder.runtime.attach import run_attached
 from builder.runtime.containers import Container, ContainerStore
 from builder.runtime.spec import RunOptions, bind_mounts, process_of
@@ -37,7 +39,11 @@ def run(
     engine.sources.fetch_layers(engine.snapshots.chain(image.snapshot), engine.job)
     store = ContainerStore(engine.state, engine.database)
     container = store.create(
-        name=name, image=str(image.id), image_name=image_name, snapshot=image.snapshot, args=tuple(options.command)
+        name=name,
+        image=str(image.id),
+        image_name=image_name,
+        snapshot=image.snapshot,
+        args=tuple(options.command),
     )
     # A refusal below leaves no half-made container; a run that took place does, unless --rm.
     is_kept = False
@@ -92,7 +98,9 @@ def _image(engine: Engine, name: str, pull: PullPolicy) -> tuple[Image, ImageCon
         with contextlib.suppress(ImageNotFound):
             image = engine.images.find(name)
             return image, ImageConfig.from_json(engine.content.read(image.id))
-    source = engine.sources.resolve(Reference.parse(name).with_default_tag(), Platform.host(), pull, engine.job)
+    source = engine.sources.resolve(
+        Reference.parse(name).with_default_tag(), Platform.host(), pull, engine.job
+    )
     return source.image, source.config
 
 
@@ -100,3 +108,24 @@ def _hostname(options: RunOptions, container: Container) -> str:
     if options.hostname:
         return options.hostname
     return socket.gethostname() if options.network == "host" else container.short_id
+
+
+def inspect_container(engine: Engine, name: str) -> dict[str, Any]:
+    """In the shape of `docker container inspect`, as far as a container here has it. Raises ContainerNotFound."""
+    container = ContainerStore(engine.state, engine.database).find(name)
+    return {
+        "Id": container.id,
+        "Created": rfc3339(container.created_at),
+        "Path": container.args[0] if container.args else "",
+        "Args": list(container.args[1:]),
+        "State": {
+            "Status": container.status,
+            "Running": container.status == "running",
+            "ExitCode": container.exit_code or 0,
+            "StartedAt": rfc3339(container.started_at),
+            "FinishedAt": rfc3339(container.finished_at),
+        },
+        "Image": container.image,
+        "Name": f"/{container.name}",
+        "Config": {"Image": container.image_name},
+    }

@@ -37,7 +37,9 @@ def read_dockerfile(context: Path, file: Path | None, recorder: Recorder) -> Doc
         try:
             data = recorder.read_file(path)
         except IsADirectoryError as error:
-            raise DockerfileNotFound(f'"{path}" is a directory, not a Dockerfile', hint="name the file with -f") from error
+            raise DockerfileNotFound(
+                f'"{path}" is a directory, not a Dockerfile', hint="name the file with -f"
+            ) from error
         if data is not None:
             name = str(file) if file is not None else path.name
             return Dockerfile(name, data, _ignore_rules(context, path, recorder))
@@ -55,9 +57,11 @@ def _ignore_rules(context: Path, dockerfile: Path, recorder: Recorder) -> Ignore
 
 
 @contextlib.contextmanager
-def open_context(name: str, root: Path, rules: IgnoreRules | None, stat_cache: Path) -> Iterator[LocalContext]:
+def open_context(
+    name: str, root: Path, rules: IgnoreRules | None, stat_cache: Path
+) -> Iterator[LocalContext]:
     """A handle on a directory of the user. Nothing is read until a step asks."""
     directory = DirectoryTree(str(root.absolute()))
     tree = IgnoredTree(directory, rules) if rules is not None else directory
-    with StatCache.open(stat_cache) as cache:
+    with StatCache.open(str(stat_cache)) as cache:
         yield LocalContext(name, directory.root, tree, rules, cache)

@@ -27,7 +27,9 @@ class LoggingProgress:
     def __enter__(self) -> LoggingProgress:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
         with self._lock:
             for file in self._files.values():
                 with contextlib.suppress(OSError):

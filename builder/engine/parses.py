@@ -25,5 +25,6 @@ class StoredParses:
         with self._database.transaction():
             self._database.run("INSERT OR REPLACE INTO parses VALUES (?, ?, ?)", (key, value, time.time()))
             self._database.run(
-                "DELETE FROM parses WHERE key NOT IN (SELECT key FROM parses ORDER BY used_at DESC LIMIT ?)", (_KEPT,)
+                "DELETE FROM parses WHERE key NOT IN (SELECT key FROM parses ORDER BY used_at DESC LIMIT ?)",
+                (_KEPT,),
             )

@@ -38,7 +38,9 @@ class Recorder:
         except (FileNotFoundError, NotADirectoryError):
             self.note("absent", str(path), "")
             return None
-        self.note("file", str(path), f"{st.st_dev} {st.st_ino} {st.st_size} {st.st_mtime_ns} {st.st_ctime_ns}")
+        self.note(
+            "file", str(path), f"{st.st_dev} {st.st_ino} {st.st_size} {st.st_mtime_ns} {st.st_ctime_ns}"
+        )
         return data
 
     def environment(self, name: str) -> str | None:

@@ -6,20 +6,18 @@ import errno
 import os
 import stat
 
-from builder.core.errors import PybuildError
 from builder.fs.blocks import Readable
-from builder.fs.layer import CAPABILITY, META_PREFIX, OPAQUE_MARKER, WHITEOUT_PREFIX, LayerStats
+from builder.fs.layer import META_PREFIX, OPAQUE_MARKER, WHITEOUT_PREFIX, LayerStats
 from builder.fs.limits import BadArchive, Limits
 from builder.fs.tar import TarMember, TarReader
 from builder.fs.tree import Entry, StackedTree
-from builder.fs.upper import Upper, bound_time, owner_error, set_metadata
+from builder.fs.upper import Upper, bound_time, copy_bytes, owner_error, set_metadata, xattrs_of
 
 # The kernel's own limit (include/linux/namei.h MAXSYMLINKS).
 _MAX_SYMLINKS = 40
-_COPY_SIZE = 1 << 20
 _NODES = {"char": stat.S_IFCHR, "block": stat.S_IFBLK, "fifo": stat.S_IFIFO}
 # What the archive's own names can bring about; anything else is the host's trouble and stays an OSError.
-_NAME_ERRORS = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP, errno.EMLINK, errno.EISDIR)
+_NAME_ERRORS = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP, errno.EMLINK, errno.EISDIR, errno.ENOENT)
 
 
 def apply_layer(
@@ -98,7 +96,10 @@ class _Applier:
                 self._file(path, member)
             case "dir":
                 self._last = None
-                fd = self._upper.directory(path, member.mtime_ns)
+                fd, replaced = self._upper.directory(path, member.mtime_ns)
+                if replaced:
+                    # What was there had hidden the parent's directory, if there is one.
+                    self._opaque.add(path)
                 set_metadata(fd, path, member.uid, member.gid, member.mode, member.xattrs, is_file=False)
             case "symlink":
                 self._last = None
@@ -170,7 +171,9 @@ class _Applier:
         if self._upper.lookup(target) is None:
             lower = self._lower(target)
             if lower is None:
-                raise BadArchive(f'"{_shown(path)}" is a hard link to "{_shown(member.link)}", which is missing')
+                raise BadArchive(
+                    f'"{_shown(path)}" is a hard link to "{_shown(member.link)}", which is missing'
+                )
             if lower.kind == "dir":
                 raise BadArchive(f'"{_shown(path)}" is a hard link to a directory')
             self._copy_up(target, lower)
@@ -220,11 +223,12 @@ class _Applier:
     def finish(self) -> None:
         """Write what hides the parent, then the directories' times."""
         upper = self._upper
-        if "" in self._opaque and self._parent is not None:
+        if "" in self._opaque:
             # overlayfs knows no opaque root.
-            self._gone.update(entry.path for entry in self._parent.children(""))
+            self._opaque.discard("")
+            self._gone.update(entry.path for entry in (self._parent.children("") if self._parent else ()))
         marks = sorted(path for path in self._gone if path.rpartition("/")[0] in upper.mtimes)
-        opaque = {path for path in self._opaque if path and path in upper.mtimes}
+        opaque = {path for path in self._opaque if path in upper.mtimes}
         for path in marks:
             if path in upper.mtimes:
                 opaque.add(path)
@@ -235,8 +239,10 @@ class _Applier:
         upper.finish()
 
     def _hides(self, path: str) -> bool:
-        above = path.rpartition("/")[0]
-        return self._parent is not None and self._shines(above) and self._parent.lookup(path) is not None
+        """Whether the whiteout of ``path`` has something to hide."""
+        if self._parent is None or self._is_below_hidden(path):
+            return False
+        return self._parent.lookup(path) is not None
 
     # Where paths lead.
 
@@ -246,7 +252,7 @@ class _Applier:
         Symbolic links are followed as if the merged root were ``/``, so none leads out of it.
         """
         mtimes = self._upper.mtimes
-        if path in mtimes and not self._has_links:
+        if path in mtimes:
             return path
         pending = [*reversed(path.split("/"))] if path else []
         here = ""
@@ -291,35 +297,33 @@ class _Applier:
         """Make a directory that the archive takes for granted, as the parent has it or plain."""
         lower = self._lower(path)
         if lower is None or lower.kind != "dir":
-            fd = self._upper.directory(path, 0)
+            fd, _ = self._upper.directory(path, 0)
             set_metadata(fd, path, 0, 0, 0o755, {}, is_file=False)
             return
-        fd = self._upper.directory(path, lower.mtime_ns)
+        fd, _ = self._upper.directory(path, lower.mtime_ns)
         set_metadata(fd, path, lower.uid, lower.gid, lower.mode, {}, is_file=False)
 
     def _lower(self, path: str) -> Entry | None:
         """What the parent has at ``path``, unless this layer hides it."""
-        if self._parent is None or not self._shines(path):
+        if self._parent is None or path in self._gone or self._is_below_hidden(path):
             return None
         return self._parent.lookup(path)
 
-    def _shines(self, path: str) -> bool:
-        """Whether no whiteout at or above ``path``, nor an opaque directory above it, hides the parent there."""
+    def _is_below_hidden(self, path: str) -> bool:
+        """Whether a directory above ``path`` is opaque or deleted: the parent does not show there."""
         if not self._gone and not self._opaque:
-            return True
-        if path in self._gone:
             return False
         while path:
             path = path.rpartition("/")[0]
             if path in self._gone or path in self._opaque:
-                return False
-        return True
+                return True
+        return False
 
 
 def clean(name: str) -> str:
     """A name of an archive as a relative path without dots; raises BadArchive if it leads above the root."""
     if "." not in name and "//" not in name and not name.startswith("/"):
-        return name[:-1] if name.endswith("/") else name
+        return name.removesuffix("/")
     parts: list[str] = []
     for part in name.split("/"):
         if part == "..":
@@ -329,3 +333,12 @@ def clean(name: str) -> str:
         elif part not in ("", "."):
             parts.append(part)
     return "/".join(parts)
+
+
+def _shown(name: str) -> str:
+    """A name for an error message: control characters escaped, and not a page long."""
+    return repr(name[:200])[1:-1]
+
+
+def _leave_empty(_fd: int) -> None:
+    """Fill a file of no bytes."""

@@ -26,11 +26,11 @@ from typing import NamedTuple
 
 from builder.core.digest import Digest
 from builder.core.errors import Kind, PybuildError
+from builder.fs.layer import CAPABILITY
 from builder.fs.select import Match, select
 from builder.fs.statcache import StatCache
 from builder.fs.tree import Entry, Tree, entry_of
 
-CAPABILITY = "security.capability"
 _VERSION = b"pybuild-content-1"
 _BUFFER_SIZE = 1 << 20
 _ATTEMPTS = 3
@@ -50,7 +50,7 @@ class UnreadableSource(PybuildError):
 
 
 class FileStamp(NamedTuple):
-    """What a change of a file cannot leave as it is."""
+    """What a change of a file cannot leave as it is; of a directory, its mode in the place of the size."""
 
     size: int
     mtime_ns: int
@@ -58,7 +58,7 @@ class FileStamp(NamedTuple):
     ino: int
 
 
-# Of each selected path that is no directory, by its path on the host: the stamp of what was hashed.
+# Of each selected path, by its path in the tree: the stamp of what was hashed.
 ContentRecord = dict[str, FileStamp]
 # Recorded of a file that did not hold still; no file has it.
 _UNSTABLE = FileStamp(-1, 0, 0, 0)
@@ -116,7 +116,9 @@ class ContentReader:
             if digest is not None:
                 name = os.fsencode(child.path[start:])
                 content.update(b"%d:%b%b" % (len(name), name, digest))
-        if not entry.path:
+        if entry.path:
+            self.record[entry.path] = stamp_of(entry)
+        else:
             entry = entry._replace(mode=0o755, uid=0, gid=0)
         return self._record(entry, content.digest())
 
@@ -128,10 +130,10 @@ class ContentReader:
         records: dict[str, bytes] = {}
         for entry, found in zip(entries, known, strict=True):
             if entry.kind != "file":
-                self.record[entry.real] = stamp_of(entry)
+                self.record[entry.path] = stamp_of(entry)
                 records[entry.path] = self._record(entry, b"")
             elif found is not None:
-                self.record[entry.real] = stamp_of(entry)
+                self.record[entry.path] = stamp_of(entry)
                 records[entry.path] = self._record(entry, found)
             else:
                 self._read(entry, records)
@@ -155,7 +157,7 @@ class ContentReader:
                 if self._cache is not None:
                     self._cache.put(entry, digest, observed_ns)
                 break
-        self.record[entry.real] = stamp_of(entry) if is_stable else _UNSTABLE
+        self.record[entry.path] = stamp_of(entry) if is_stable else _UNSTABLE
         records[entry.path] = self._record(entry, digest)
 
     def _record(self, entry: Entry, rest: bytes) -> bytes:
@@ -178,6 +180,8 @@ class ContentReader:
 
 def stamp_of(entry: Entry) -> FileStamp:
     """The stamp that ``entry`` was seen with."""
+    if entry.kind == "dir":  # its times change with every name in it, ignored ones too
+        return FileStamp(entry.mode, 0, 0, entry.ino)
     return FileStamp(entry.size, entry.mtime_ns, entry.ctime_ns, entry.ino)
 
 

@@ -123,7 +123,7 @@ class TarReader:
         chunks = self._chunks
         if chunks is None:
             while self._left:
-                _write_all(fd, self.read(_COPY_SIZE))
+                write_all(fd, self.read(_COPY_SIZE))
             return
         for chunk in chunks:
             os.lseek(fd, chunk.offset, os.SEEK_SET)
@@ -132,7 +132,7 @@ class TarReader:
                 data = self._blocks.take(min(left, _COPY_SIZE))
                 self._left -= len(data)
                 left -= len(data)
-                _write_all(fd, data)
+                write_all(fd, data)
         os.ftruncate(fd, self._logical)
         self._chunks, self._position = deque(), self._logical
 
@@ -345,7 +345,8 @@ def _signed_sum(block: bytes) -> int:
     return sum(byte - 256 if byte > 127 else byte for byte in block[:148] + block[156:]) + _SPACES
 
 
-def _write_all(fd: int, data: bytes) -> None:
+def write_all(fd: int, data: bytes) -> None:
+    """Write all of ``data``, however little a call takes."""
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]

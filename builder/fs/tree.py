@@ -35,7 +35,9 @@ class TooManySymlinks(PybuildError):
     code = "too-many-symlinks"
 
     def __init__(self, path: str) -> None:
-        super().__init__(f'too many levels of symbolic links in "{path}"', hint="look for a link that leads to itself")
+        super().__init__(
+            f'too many levels of symbolic links in "{path}"', hint="look for a link that leads to itself"
+        )
 
 
 class Entry(NamedTuple):

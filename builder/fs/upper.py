@@ -1,4 +1,4 @@
-"""A fresh directory in overlay format that is filled from untrusted names, one directory descriptor at a time."""
+"""A fresh directory in overlay format, filled under untrusted names without ever leaving it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from collections.abc import Callable, Mapping
 from builder.core.errors import Kind, PybuildError
 from builder.fs.layer import CAPABILITY
 from builder.fs.limits import BadArchive
+from builder.fs.tar import write_all
 from builder.fs.tree import OPAQUE_XATTRS
 
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _MAX_OPEN = 64
+_COPY_SIZE = 1 << 20
 _USER = "user."
 _OVERLAY_USER = "user.overlay."
 # Attributes of the user namespace are a courtesy: where the file system has none, or no room, they are lost.
@@ -98,21 +100,25 @@ class Upper:
             raise
         return fd
 
-    def directory(self, path: str, mtime_ns: int) -> int:
-        """Make a directory or keep the one that is there; the descriptor is ours and stays open for a while."""
-        if path:
+    def directory(self, path: str, mtime_ns: int) -> tuple[int, bool]:
+        """Make a directory or keep the one that is there; tells whether it took the place of something else.
+
+        The descriptor is ours and stays open for a while.
+        """
+        replaced = False
+        if path and path not in self.mtimes:
             parent, _, name = path.rpartition("/")
             try:
                 os.mkdir(name, 0o700, dir_fd=self.fd(parent))
             except FileExistsError:
-                if path not in self.mtimes:
-                    self.remove(path)
-                    os.mkdir(name, 0o700, dir_fd=self.fd(parent))
+                self.remove(path)
+                os.mkdir(name, 0o700, dir_fd=self.fd(parent))
+                replaced = True
         self.mtimes[path] = mtime_ns
-        return self.fd(path)
+        return self.fd(path), replaced
 
     def other(self, path: str, make: Callable[[str, int], None]) -> int:
-        """Make what is neither file nor directory with ``make(name, dir_fd)``; gives the parent's descriptor."""
+        """Make what is neither file nor directory with ``make(name, dir_fd)``; gives that ``dir_fd``."""
         parent, _, name = path.rpartition("/")
         dir_fd = self.fd(parent)
         try:
@@ -265,3 +271,21 @@ def _set_capability(fd: int, path: str, value: bytes) -> None:
         if error.errno == errno.EINVAL:
             raise BadArchive(f'the file capabilities of "{path}" are not valid') from error
         raise
+
+
+def xattrs_of(fd: int) -> dict[str, bytes]:
+    """The attributes of a file that a copy of it gets (see set_metadata)."""
+    try:
+        names = os.listxattr(fd)
+    except OSError as error:
+        if error.errno == errno.ENOTSUP:
+            return {}
+        raise
+    wanted = (name for name in names if name == CAPABILITY or name.startswith(_USER))
+    return {name: os.getxattr(fd, name) for name in wanted}
+
+
+def copy_bytes(source: int, target: int) -> None:
+    """Copy what is left of one open file to another."""
+    while data := os.read(source, _COPY_SIZE):
+        write_all(target, data)

@@ -60,7 +60,9 @@ class CopyAction:
     destination: str  # absolute inside the result; a trailing "/" matters
     owner: str | None = None  # "user[:group]", names looked up in the result's tree; None: see keeps_owner
     mode: str | None = None  # octal "0644" or symbolic, of files and directories; None: keep the source's
-    keeps_owner: bool = False  # False: 0:0 unless owner says otherwise (context); True: the source's ids (--from)
+    keeps_owner: bool = (
+        False  # False: 0:0 unless owner says otherwise (context); True: the source's ids (--from)
+    )
     unpacks: bool = False  # a local tar archive (by content) is extracted instead
     allows_wildcards: bool = True
     parents_pivot: bool = False  # --parents

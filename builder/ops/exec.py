@@ -113,7 +113,9 @@ class ExecOperation:
         err, err_writer = os.pipe2(os.O_CLOEXEC)
         try:
             try:
-                running = self._executor().start(process, mounts, ProcessIO(stdout=out_writer, stderr=err_writer), job)
+                running = self._executor().start(
+                    process, mounts, ProcessIO(stdout=out_writer, stderr=err_writer), job
+                )
             finally:
                 os.close(out_writer)
                 os.close(err_writer)

@@ -150,6 +150,8 @@ def translate(endpoint: Endpoint, error: Exception, *, host: str) -> EndpointFai
     match error:
         case exceptions.NameResolutionError():
             return silent(f"{at}the host name cannot be resolved")
+        case exceptions.NewConnectionError():  # a ConnectTimeoutError, by inheritance
+            return silent(f"{at}{_os_reason(cause)}")
         case exceptions.ConnectTimeoutError():
             return silent(f"{at}no connection within {CONNECT_TIMEOUT_S:.0f} seconds")
         case exceptions.ReadTimeoutError():
@@ -162,8 +164,6 @@ def translate(endpoint: Endpoint, error: Exception, *, host: str) -> EndpointFai
             return EndpointFailed(endpoint, reason, is_silent=True, hint=hint)
         case exceptions.ProxyError():
             return silent(f"{at}the proxy does not connect: {_os_reason(cause)}")
-        case exceptions.NewConnectionError():
-            return silent(f"{at}{_os_reason(cause)}")
         case exceptions.ProtocolError() | OSError():
             return EndpointFailed(endpoint, f"{at}{_os_reason(cause)}", limit=TRANSIENT_LIMIT)
         case _:

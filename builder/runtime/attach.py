@@ -24,7 +24,9 @@ _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, sign
 Start = Callable[[ProcessIO], RunningProcess]
 
 
-def run_attached(start: Start, *, stdin: int, stdout: int, stderr: int, is_interactive: bool, is_terminal: bool) -> int:
+def run_attached(
+    start: Start, *, stdin: int, stdout: int, stderr: int, is_interactive: bool, is_terminal: bool
+) -> int:
     """Start a process with the caller's streams, and give back its exit code.
 
     ``start`` is called once, with descriptors that this function owns. Main thread only: it sets signal handlers.

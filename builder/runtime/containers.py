@@ -81,7 +81,8 @@ class ContainerStore:
         )
         if not changed:
             raise ContainerConflict(
-                f'the container name "{container.name}" is taken', hint="remove the other with `pybuild rm`, or choose another"
+                f'the container name "{container.name}" is taken',
+                hint="remove the other with `pybuild rm`, or choose another",
             )
         os.mkdir(self.directory(container), 0o700)
         return container
@@ -103,7 +104,9 @@ class ContainerStore:
 
     def update(self, container: Container) -> None:
         """Store what changed."""
-        self._rows.run("UPDATE containers SET description = ? WHERE id = ?", (_encode(container), container.id))
+        self._rows.run(
+            "UPDATE containers SET description = ? WHERE id = ?", (_encode(container), container.id)
+        )
 
     def all(self) -> list[Container]:
         """Newest first."""
@@ -125,7 +128,8 @@ class ContainerStore:
         """The row; the directory is the caller's to remove, afterwards. Raises ContainerConflict if it runs."""
         if container.status == "running":
             raise ContainerConflict(
-                f'container "{container.name}" is running', hint="stop the `pybuild run` that it belongs to first"
+                f'container "{container.name}" is running',
+                hint="stop the `pybuild run` that it belongs to first",
             )
         self._rows.run("DELETE FROM containers WHERE id = ?", (container.id,))
 

@@ -63,12 +63,11 @@ def process_of(
 
 
 def _arguments(image: ImageConfig, options: RunOptions) -> tuple[str, ...]:
-    command = tuple(options.command)
+    command, entrypoint = tuple(options.command), image.entrypoint or ()
     if options.entrypoint is not None:
         # A new entrypoint drops the image's CMD as well: it was made for the old one.
         entrypoint = (options.entrypoint,) if options.entrypoint else ()
     else:
-        entrypoint = image.entrypoint or ()
         command = command or image.cmd or ()
     if not entrypoint + command:
         raise NoCommand
@@ -103,7 +102,9 @@ def bind_mounts(volumes: Sequence[str]) -> list[Mount]:
 def _bind_mount(volume: str) -> Mount:
     parts = volume.split(":")
     if len(parts) not in (2, 3) or not parts[0] or not parts[1].startswith("/"):
-        raise InvalidVolume(f'"{volume}" is not a volume', hint="write it as SOURCE:/TARGET or SOURCE:/TARGET:ro")
+        raise InvalidVolume(
+            f'"{volume}" is not a volume', hint="write it as SOURCE:/TARGET or SOURCE:/TARGET:ro"
+        )
     source, target = parts[0], parts[1]
     options = parts[2].split(",") if len(parts) == 3 else ["rw"]
     unknown = [option for option in options if option not in ("ro", "rw")]
@@ -111,7 +112,8 @@ def _bind_mount(volume: str) -> Mount:
         raise Unsupported(f'volume option "{unknown[0]}" is not built yet', hint="there are ro and rw")
     if "/" not in source and source not in (".", ".."):
         raise Unsupported(
-            f'"{source}" would be a named volume, and these are not built yet', hint=f"for a folder write ./{source}"
+            f'"{source}" would be a named volume, and these are not built yet',
+            hint=f"for a folder write ./{source}",
         )
     source = os.path.abspath(source)
     if not os.path.exists(source):

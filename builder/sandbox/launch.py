@@ -95,7 +95,7 @@ class SandboxProcess:
 
     def signal(self, number: int) -> None:
         """To the main process. As pid 1 it gets KILL, STOP and what it has a handler for, no other."""
-        self._launcher.send(("signal", self._id, number))
+        self._launcher.send(("signal", self._id, int(number)))
 
     def tell(self, kind: str, value: tuple[object, ...]) -> None:
         """For the launcher's reader: a reply has come."""

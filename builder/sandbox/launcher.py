@@ -55,13 +55,15 @@ def _by_hand(action: str) -> int:
     if pid == 0:
         child.become(spec, (1, 2), write_end)
     os.close(write_end)
+    failed = 0
     with open(read_end, "rb") as report:
         while report.peek(1):
             kind, value = marshal.load(report)  # noqa: S302 - written by child.become
             if kind == "failed":
-                sys.stderr.write(f"{value[1]}: {value[3]}\n")
+                _, stage, _, message, _, failed = value
+                sys.stderr.write(f"{stage}: {message}\n")
     status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    return status if status >= 0 else 128 - status
+    return failed or (status if status >= 0 else 128 - status)
 
 
 if __name__ == "__main__":

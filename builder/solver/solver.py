@@ -302,7 +302,8 @@ class _Run(Generic[R]):
             try:
                 value = work()
             except BaseException as error:  # noqa: BLE001 (carried to the coordinator, which raises it)
-                self._finished.put(lambda: self._failed(step, error))
+                failure = error
+                self._finished.put(lambda: self._failed(step, failure))
                 return
             self._finished.put(lambda: then(value))
 
@@ -316,9 +317,7 @@ class _Run(Generic[R]):
             error.at(step.vertex.location)
         raise error
 
-    def _emit_finished(
-        self, step: _Step[R], *, error: str | None = None, is_cancelled: bool = False
-    ) -> None:
+    def _emit_finished(self, step: _Step[R], *, error: str | None = None, is_cancelled: bool = False) -> None:
         now = time.time()
         seconds = now - step.started_at if step.started_at else 0.0
         self._job.progress.emit(

@@ -6,7 +6,7 @@ import json
 import os
 import stat
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -75,7 +75,9 @@ class ArchiveLoader:
             if stat.S_ISDIR(kind):
                 continue
             if not stat.S_ISREG(kind):
-                raise InvalidArchive(f'"{path}" is not a regular file', hint="an OCI layout has only files in it")
+                raise InvalidArchive(
+                    f'"{path}" is not a regular file', hint="an OCI layout has only files in it"
+                )
             name = str(path.relative_to(directory))
             if name in ("index.json", "oci-layout", "manifest.json") or name.startswith("blobs/"):
                 with self._content.writer() as writer, open(path, "rb") as file:
@@ -132,7 +134,9 @@ class ArchiveLoader:
         for candidate in below:
             platform = candidate.get("platform") or {}
             listed = Platform(
-                str(platform.get("os", "")), str(platform.get("architecture", "")), str(platform.get("variant", ""))
+                str(platform.get("os", "")),
+                str(platform.get("architecture", "")),
+                str(platform.get("variant", "")),
             )
             if host.matches(listed) or len(below) == 1:
                 return self._choose(candidate, hops + 1)
@@ -240,14 +244,16 @@ def _name_of(annotations: Mapping[str, Any]) -> Reference | None:
     return None
 
 
-def _references(tags: list[str]) -> list[Reference]:
+def _references(tags: Sequence[str]) -> list[Reference]:
     return [Reference.parse(str(tag)).with_default_tag() for tag in tags]
 
 
 def _descriptor(value: Any) -> Descriptor:
     try:
         return Descriptor(
-            media_type=str(value["mediaType"]), digest=Digest.parse(str(value["digest"])), size=int(value["size"])
+            media_type=str(value["mediaType"]),
+            digest=Digest.parse(str(value["digest"])),
+            size=int(value["size"]),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise BrokenImage(f"a descriptor of the archive is incomplete: {error}") from error

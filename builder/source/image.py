@@ -44,7 +44,9 @@ class RegistryImages:
         self._images = images
         self._snapshots = snapshots
 
-    def resolve(self, reference: Reference, platform: Platform, policy: PullPolicy, job: Job) -> ResolvedSource:
+    def resolve(
+        self, reference: Reference, platform: Platform, policy: PullPolicy, job: Job
+    ) -> ResolvedSource:
         """See ImageSource."""
         if policy != "always":
             local = self._local(reference, platform)
@@ -57,7 +59,10 @@ class RegistryImages:
             )
         step = f"resolve {reference}"
         return _as_step(
-            step, f"[internal] load metadata for {reference.with_default_tag()}", job, lambda: self._fetch(reference, platform, job)
+            step,
+            f"[internal] load metadata for {reference.with_default_tag()}",
+            job,
+            lambda: self._fetch(reference, platform, job),
         )
 
     def fetch_layers(self, chain: Sequence[Snapshot], job: Job) -> None:
@@ -78,7 +83,9 @@ class RegistryImages:
         layer, origin = snapshot.layer, self._snapshots.origin(snapshot.name)
         assert layer is not None
         if not origin:
-            raise BrokenImage(f"layer {layer.digest} is gone from the store", hint="load or pull the image again")
+            raise BrokenImage(
+                f"layer {layer.digest} is gone from the store", hint="load or pull the image again"
+            )
         reference = Reference.parse(origin)
         step = f"pull {layer.digest}"
 
@@ -87,7 +94,9 @@ class RegistryImages:
                 job.progress.emit(StepProgress(step, str(layer.digest), current, total, "B", time.time()))
 
             with self._content.writer() as writer:
-                self._registry().fetch_blob(reference, layer, writer.write, progress=progress, cancel=job.cancel)
+                self._registry().fetch_blob(
+                    reference, layer, writer.write, progress=progress, cancel=job.cancel
+                )
                 writer.commit(expected=layer.digest)
 
         _as_step(step, f"[internal] pull {reference.familiar()} layer {layer.digest.short}", job, fetch)
@@ -128,7 +137,9 @@ class RegistryImages:
         try:
             config = ImageConfig.from_json(bytes(config_bytes))
         except (ValueError, KeyError, TypeError, PybuildError) as error:
-            raise BrokenImage(f'the config of "{reference.familiar()}" is no image config: {error}') from error
+            raise BrokenImage(
+                f'the config of "{reference.familiar()}" is no image config: {error}'
+            ) from error
         for raw in (top.raw, document.raw, bytes(config_bytes)):
             self._content.put(raw)
         image = self._register(reference, manifest, config, Digest.of(bytes(config_bytes)))
@@ -182,7 +193,9 @@ def _as_step(step: str, name: str, job: Job, work: Callable[[], T]) -> T:
         value = work()
     except BaseException as error:
         now = time.time()
-        job.progress.emit(StepFinished(step, now, False, str(error) or type(error).__name__, False, now - started))
+        job.progress.emit(
+            StepFinished(step, now, False, str(error) or type(error).__name__, False, now - started)
+        )
         raise
     now = time.time()
     job.progress.emit(StepFinished(step, now, False, None, False, now - started))

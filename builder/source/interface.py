@@ -43,7 +43,9 @@ class ResolvedSource(NamedTuple):
 class ImageSource(Protocol):
     """Images by name."""
 
-    def resolve(self, reference: Reference, platform: Platform, policy: PullPolicy, job: Job) -> ResolvedSource:
+    def resolve(
+        self, reference: Reference, platform: Platform, policy: PullPolicy, job: Job
+    ) -> ResolvedSource:
         """``missing``: the store's own if it has one for the platform, else the registry's.
 
         At most a few small requests; no layer is fetched. Raises ImageUnavailable and the registry's errors.

@@ -30,7 +30,9 @@ def collect(state: StateDir, database: Database, content: LocalContentStore) -> 
             snapshots = {text(r[0]) for r in database.rows("SELECT name FROM snapshots")}
             flat = {text(r[0]) for r in database.rows("SELECT name FROM snapshots WHERE is_flat = 1")}
             blobs = {text(r[0]) for r in database.rows("SELECT blob FROM snapshots WHERE blob IS NOT NULL")}
-            blobs |= {text(r[0]) for r in database.rows("SELECT id FROM images UNION SELECT digest FROM manifests")}
+            blobs |= {
+                text(r[0]) for r in database.rows("SELECT id FROM images UNION SELECT digest FROM manifests")
+            }
         blobs |= _named_by_manifests(content, blobs)
         removed = _remove_others(state.snapshots, snapshots) + _remove_others(state.flat, flat)
         return removed + _remove_others(state.blobs, {blob.partition(":")[2] for blob in blobs})

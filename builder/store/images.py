@@ -82,7 +82,9 @@ class LocalImageStore:
                     (f"{reference.domain}/{reference.path}", str(reference.digest)),
                 )
             )
-        return bool(self._database.run("DELETE FROM refs WHERE name = ?", (str(reference.with_default_tag()),)))
+        return bool(
+            self._database.run("DELETE FROM refs WHERE name = ?", (str(reference.with_default_tag()),))
+        )
 
     def add_manifest(self, reference: Reference, manifest: Digest, id: Digest) -> None:
         """See ImageStore."""
@@ -101,7 +103,10 @@ class LocalImageStore:
 
     def names_of(self, id: Digest) -> list[str]:
         """See ImageStore."""
-        return [text(r[0]) for r in self._database.rows("SELECT name FROM refs WHERE image = ? ORDER BY name", (str(id),))]
+        return [
+            text(r[0])
+            for r in self._database.rows("SELECT name FROM refs WHERE image = ? ORDER BY name", (str(id),))
+        ]
 
     def all(self) -> list[Image]:
         """See ImageStore."""
@@ -132,7 +137,9 @@ class LocalImageStore:
             (low, low + "g"),
         )
         if len(rows) > 1:
-            raise AmbiguousImage(f'"{name}" is the beginning of several image ids', hint="give more of its digits")
+            raise AmbiguousImage(
+                f'"{name}" is the beginning of several image ids', hint="give more of its digits"
+            )
         if not rows:
             raise ImageNotFound(name)
         return _image(rows[0])

@@ -120,7 +120,13 @@ class Snapshotter(Protocol):
         """Set the upper of a failed step aside, for whoever wants to look into it."""
 
     def add_layer(
-        self, parent: str, diff_id: Digest, chain_id: Digest, layer: Descriptor, origin: str, created_at: float
+        self,
+        parent: str,
+        diff_id: Digest,
+        chain_id: Digest,
+        layer: Descriptor,
+        origin: str,
+        created_at: float,
     ) -> Snapshot:
         """A layer from elsewhere, not unpacked yet; the one that is there already if the chain is known."""
 
@@ -132,6 +138,9 @@ class Snapshotter(Protocol):
 
     def set_diff_id(self, name: str, diff_id: Digest, tar_size: int) -> None:
         """Record what a layer's tar hashes to; its chain id follows from its parent's."""
+
+    def layer_size(self, name: str) -> int:
+        """Bytes of one layer, uncompressed where that is known, for people to read."""
 
     def tar_size(self, name: str) -> int:
         """The size of the tar whose digest was recorded."""

@@ -68,7 +68,9 @@ class OverlaySnapshotter:
         if not name:
             return True
         snapshot = self.stat(name)
-        return snapshot is not None and (snapshot.layer is not None or (self._state.snapshots / name).is_dir())
+        return snapshot is not None and (
+            snapshot.layer is not None or (self._state.snapshots / name).is_dir()
+        )
 
     def chain(self, name: str) -> list[Snapshot]:
         """See Snapshotter."""
@@ -130,7 +132,9 @@ class OverlaySnapshotter:
         """See Snapshotter."""
         lowers = [*self.lowers(active.parent), self._mountpoints()]
         options = [f"lowerdir+={lower}" for lower in lowers]
-        return [Mount("overlay", "overlay", "/", (*options, f"upperdir={active.upper}", f"workdir={active.work}"))]
+        return [
+            Mount("overlay", "overlay", "/", (*options, f"upperdir={active.upper}", f"workdir={active.work}"))
+        ]
 
     def commit(self, active: ActiveSnapshot, *, created_at: float) -> Snapshot:
         """See Snapshotter."""
@@ -160,7 +164,13 @@ class OverlaySnapshotter:
         self.discard(active)
 
     def add_layer(
-        self, parent: str, diff_id: Digest, chain_id: Digest, layer: Descriptor, origin: str, created_at: float
+        self,
+        parent: str,
+        diff_id: Digest,
+        chain_id: Digest,
+        layer: Descriptor,
+        origin: str,
+        created_at: float,
     ) -> Snapshot:
         """See Snapshotter."""
         with self._database.transaction():
@@ -198,6 +208,13 @@ class OverlaySnapshotter:
             (str(diff_id), chain, tar_size, name),
         )
         self._known[name] = snapshot._replace(diff_id=diff_id)
+
+    def layer_size(self, name: str) -> int:
+        """See Snapshotter."""
+        row = self._database.row(
+            "SELECT coalesce(tar_size, blob_size, 0) FROM snapshots WHERE name = ?", (name,)
+        )
+        return _number(row[0]) if row else 0
 
     def tar_size(self, name: str) -> int:
         """See Snapshotter."""

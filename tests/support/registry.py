@@ -52,13 +52,17 @@ class LoggedRequest(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What the registry sends. ``cut``: the connection ends after so many bytes of the body."""
+    """What the registry sends. ``cut``: the connection ends after so many bytes of the body.
+
+    A header that is None is left out, which only Content-Length could need.
+    """
 
     status: int
-    headers: Mapping[str, str] = {}
+    headers: Mapping[str, str | None] = {}
     body: bytes = b""
     cut: int | None = None
     is_dropped: bool = False  # the connection ends instead
+    hold: threading.Event | None = None  # the connection stays open after the body until this is set
 
 
 class _Stored(NamedTuple):
@@ -247,7 +251,7 @@ class FakeRegistry:
         """To an address, or to another server if it ends with ``*``, which stands for the path."""
 
         def change(answer: Answer) -> Answer:
-            path = answer.headers.get("X-Path", "")
+            path = answer.headers.get("X-Path") or ""
             return Answer(status, {"Location": to[:-1] + path if to.endswith("*") else to})
 
         self.change(pattern, change, times=times)
@@ -373,11 +377,15 @@ def _server(registry: FakeRegistry, *, tls: bool) -> ThreadingHTTPServer:
                 return
             self.send_response(answer.status)
             for key, value in {"Content-Length": str(len(answer.body)), **answer.headers}.items():
-                self.send_header(key, value)
+                if value is not None:
+                    self.send_header(key, value)
             self.end_headers()
             if self.command == "HEAD":
                 return
             self.wfile.write(answer.body[: answer.cut])
+            if answer.hold is not None:
+                self.wfile.flush()
+                answer.hold.wait(60)
             if answer.cut is not None:
                 self.close_connection = True
 

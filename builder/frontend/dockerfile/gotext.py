@@ -1,4 +1,4 @@
-"""Text as Go writes and reads it: quoting and durations, which image histories and HEALTHCHECK are made of."""
+"""Text as Go writes and reads it: the quoting and durations of image histories and HEALTHCHECK."""
 
 from __future__ import annotations
 

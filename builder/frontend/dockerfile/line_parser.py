@@ -23,6 +23,8 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _ESCAPE = re.compile(r"\\(.?)", re.DOTALL)
 # strconv.ParseUint stops here, and Docker's parser does not look at its error.
 _MAX_DESCRIPTOR = 2**64 - 1
+# ONBUILD below ONBUILD means nothing; the limit only keeps what walks the tree from overflowing.
+_MAX_DEPTH = 100
 
 
 class Span(NamedTuple):
@@ -113,7 +115,7 @@ class LineParser:
                 "unexpected text", at, len(text), hint="see the syntax of the instruction"
             ) from error
         assert isinstance(statement, Statement)
-        _refuse_mixed_array(statement, text)
+        _refuse_mixed_array(_innermost(statement), text)
         return statement
 
     def heredocs(self, text: str) -> list[HeredocToken]:
@@ -290,10 +292,24 @@ def _piece(child: Token | _Piece) -> _Piece:
             return _Piece(child.value, False, end)
 
 
-def _refuse_mixed_array(statement: Statement, text: str) -> None:
-    """Raise for an array of other things than strings; bracketed text that is no JSON at all is just text."""
+def _innermost(statement: Statement) -> Statement:
+    depth = 0
+    outer = statement.keyword
     while statement.trigger is not None:
         statement = statement.trigger
+        depth += 1
+        if depth > _MAX_DEPTH:
+            raise LineError(
+                "ONBUILD is nested too deep",
+                outer.start,
+                outer.end,
+                hint="ONBUILD takes any other instruction",
+            )
+    return statement
+
+
+def _refuse_mixed_array(statement: Statement, text: str) -> None:
+    """Raise for an array of other things than strings; bracketed text that is no JSON at all is just text."""
     bracket = statement.bracket
     if bracket is None or not _is_json_array(text[bracket.start :].lstrip(BLANKS)):
         return

@@ -19,7 +19,8 @@ BLANKS = (
 # bufio.MaxScanTokenSize: a longer line, its newline included, does not fit Docker's reader.
 _LINE_BUFFER = 65536
 
-_DIRECTIVE = re.compile(r"#[\t\f\r ]*([a-zA-Z][a-zA-Z0-9]*)[\t\f\r ]*=[\t\f\r ]*(.+?)[\t\f\r ]*\Z")
+_DIRECTIVE = re.compile(r"#[\t\f\r ]*([a-zA-Z][a-zA-Z0-9]*)[\t\f\r ]*=(.+)")
+_DIRECTIVE_BLANKS = "\t\f\r "
 _INVALID = re.compile("[\udc80-\udcff]")  # what surrogateescape makes of bytes that are not UTF-8
 _DIRECTIVES = ("syntax", "escape", "check")
 
@@ -135,8 +136,8 @@ class LineReader:
             data.removeprefix(b"\xef\xbb\xbf"), bom=data.startswith(b"\xef\xbb\xbf")
         )
         text = data.decode("utf-8", "surrogateescape")
-        if not text.isascii() and _INVALID.search(text):
-            text = self._replace_invalid(text)
+        if not text.isascii() and (invalid := _INVALID.search(text)):
+            text = self._replace_invalid(text, invalid)
         lines = text.split("\n")
         if not lines[-1]:
             lines.pop()
@@ -148,7 +149,7 @@ class LineReader:
         start = 0
         lines = data.split(b"\n")
         for number, line in enumerate(lines, 1):
-            # The mark counts as part of the first line; the newline that the last line lacks does not.
+            # The byte order mark counts; so does a newline at the end, even if it is missing.
             size = len(line) + 1 + (3 if bom and number == 1 else 0)
             if size > _LINE_BUFFER:
                 self._too_long = number
@@ -156,12 +157,11 @@ class LineReader:
             start += len(line) + 1
         return data
 
-    def _replace_invalid(self, text: str) -> str:
+    def _replace_invalid(self, text: str, first: re.Match[str]) -> str:
         """One U+FFFD for each byte that is no UTF-8: what Docker makes of it when it sends the build on."""
-        replaced = _INVALID.sub("\ufffd", text)
-        at = replaced.index("\ufffd")
-        line = replaced.count("\n", 0, at) + 1
-        column = at - replaced.rfind("\n", 0, at)
+        at = first.start()
+        line = text.count("\n", 0, at) + 1
+        column = at - text.rfind("\n", 0, at)
         self.notes.append(
             SyntaxNote(
                 "InvalidUtf8",
@@ -169,7 +169,7 @@ class LineReader:
                 Location(line, column, line, column + 1, self.file),
             )
         )
-        return replaced
+        return _INVALID.sub("\ufffd", text)
 
     def _take(self) -> str:
         line = self._lines[self._next]
@@ -183,13 +183,15 @@ class LineReader:
 
     def _take_directive(self, raw: str, text: str) -> bool:
         """Whether the line is a directive; the first line that is none ends them for good."""
-        match = _DIRECTIVE.match(text)
+        match = _DIRECTIVE.fullmatch(text)
         name = match[1].lower() if match else ""
         if match is None or name not in _DIRECTIVES:
             self._top = False
             return False
+        value = match[2].strip(_DIRECTIVE_BLANKS) or match[2][-1:]  # all blank: the last one
         margin = len(raw) - len(text) + 1
-        location = Location(self._next, margin, self._next, margin + match.end(2), self.file)
+        end = margin + text.rindex(value) + len(value)
+        location = Location(self._next, margin, self._next, end, self.file)
         if any(name == seen.name for seen in self.directives):
             raise DockerfileSyntaxError(
                 f"only one {name} parser directive can be used",
@@ -197,8 +199,8 @@ class LineReader:
                 location=location,
             )
         if name == "escape":
-            self._set_escape(match[2], location._replace(start_column=margin + match.start(2)))
-        self.directives.append(Directive(name, match[2], location))
+            self._set_escape(value, location._replace(start_column=end - len(value)))
+        self.directives.append(Directive(name, value, location))
         return True
 
     def _set_escape(self, value: str, location: Location) -> None:

@@ -52,13 +52,13 @@ class _FileParser:
         while (line := reader.next_line()) is not None:
             # The escape directive comes before any instruction, so it is settled by now.
             nodes.append(self._node(line, line_parser(reader.escape)))
+        reader.check_end()
         if not nodes:
             raise DockerfileSyntaxError(
                 "file with no instructions",
                 hint="a Dockerfile begins with FROM",
                 location=reader.end_of_file(),
             )
-        reader.check_end()
         notes = sorted([*reader.notes, *self._notes], key=lambda note: note.location)
         return SyntaxTree(tuple(nodes), tuple(reader.directives), tuple(notes), reader.escape)
 
@@ -82,6 +82,7 @@ class _FileParser:
         location = line.locate(token.start, token.end)
         body = self._reader.heredoc_body(token.name, is_chomped=token.is_chomped)
         if body is None:
+            self._reader.check_end()
             raise DockerfileSyntaxError(
                 "unterminated heredoc",
                 hint=f'the text must end with a line that is exactly "{token.name}"',

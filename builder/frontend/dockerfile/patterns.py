@@ -36,7 +36,7 @@ def remove_suffix(value: str, pattern: str, *, is_longest: bool) -> str:
 
 
 def replace(value: str, pattern: str, replacement: str, *, is_all: bool, limit: int) -> str:
-    """``${value/pattern/replacement}``, with ``is_all`` ``//``: longest matches. Raises BadPattern, TooLong."""
+    """``${value/pattern/replacement}``, with ``is_all`` ``//``. Raises BadPattern, TooLong."""
     regex = re.compile(_regex(_parse(pattern), is_longest=True), re.DOTALL)
     first = re.compile(_parse(pattern).pieces[0], re.DOTALL)
     out: list[str] = []
@@ -83,7 +83,7 @@ def _parse(pattern: str) -> _Pattern:
 
 
 def _regex(pattern: _Pattern, *, is_longest: bool) -> str:
-    """Anchored by ``match``. The first place of each inner piece is always right, so nothing is tried twice."""
+    """For ``match``. The first place of each inner piece is always right, so nothing is tried twice."""
     first, *rest = pattern.pieces
     if not rest:
         return first

@@ -9,7 +9,7 @@ _FARTHEST = 2
 
 
 def closest(text: str, candidates: Iterable[str]) -> str | None:
-    """The candidate fewest edits away from ``text`` if that is near enough; upper and lower case are the same."""
+    """The candidate fewest edits away from ``text``, if it is near enough; case does not count."""
     best, best_distance = None, _FARTHEST + 1
     folded = text.lower()
     for candidate in candidates:

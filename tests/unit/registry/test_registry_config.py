@@ -61,10 +61,10 @@ def test_insecure_tries_tls_without_certificate_check_then_plain_http() -> None:
 
 def test_ca_and_secure_loopback() -> None:
     """A CA, or ``insecure = false``, means TLS even on this machine."""
-    assert ["https://localhost:5443"] == urls('[registry."localhost:5443"]\nca = "/ca.pem"', "localhost:5443")
-    assert ["https://localhost:5443"] == urls(
-        '[registry."localhost:5443"]\ninsecure = false', "localhost:5443"
-    )
+    assert urls('[registry."localhost:5443"]\nca = "/ca.pem"', "localhost:5443") == ["https://localhost:5443"]
+    assert urls('[registry."localhost:5443"]\ninsecure = false', "localhost:5443") == [
+        "https://localhost:5443"
+    ]
 
 
 def test_a_mirror_has_the_settings_of_its_own_table() -> None:
@@ -76,12 +76,12 @@ def test_a_mirror_has_the_settings_of_its_own_table() -> None:
         insecure = true
     """
 
-    assert ["http://m.lab:5000", "https://registry-1.docker.io"] == urls(toml, "docker.io")
+    assert urls(toml, "docker.io") == ["http://m.lab:5000", "https://registry-1.docker.io"]
 
 
 def test_docker_hub_has_one_name() -> None:
     """A table for its other names is found all the same."""
-    assert 2 == len(urls('[registry."index.docker.io"]\nmirrors = ["m.example"]', "docker.io"))
+    assert len(urls('[registry."index.docker.io"]\nmirrors = ["m.example"]', "docker.io")) == 2
 
 
 @pytest.mark.parametrize(

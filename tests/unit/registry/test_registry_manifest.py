@@ -230,6 +230,6 @@ def test_choose_lists_the_platforms_there_are() -> None:
     with pytest.raises(NoMatchingPlatform) as caught:
         choose(Index(OCI_INDEX, entries), Platform("linux", "amd64"))
 
-    assert 'there is no image for "linux/amd64"; it is published for linux/arm64, linux/s390x' == (
+    assert (
         caught.value.message
-    )
+    ) == 'there is no image for "linux/amd64"; it is published for linux/arm64, linux/s390x'

@@ -1,0 +1,108 @@
+"""The command table, and the one place where errors become text and exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from builder import __version__
+from builder.cli.failures import explain
+
+# name → where it is, and a line of help. A command's module is imported when the command is run.
+COMMANDS = {
+    "build": ("builder.cli.build:build", "Build an image from a Dockerfile."),
+    "run": ("builder.cli.container:run", "Run a command in a new container."),
+    "ps": ("builder.cli.container:ps", "List containers."),
+    "rm": ("builder.cli.container:rm", "Remove containers."),
+    "images": ("builder.cli.image:images", "List images."),
+    "inspect": ("builder.cli.image:inspect", "Show all about images and containers, as JSON."),
+    "history": ("builder.cli.image:history", "Show the steps that an image is made of."),
+    "tag": ("builder.cli.image:tag", "Give an image another name."),
+    "rmi": ("builder.cli.image:rmi", "Remove images."),
+    "pull": ("builder.cli.archive:pull", "Fetch an image from a registry."),
+    "save": ("builder.cli.archive:save", "Write images to an archive."),
+    "load": ("builder.cli.archive:load", "Read images from an archive."),
+    "bootstrap": ("builder.cli.system:bootstrap", "Make a base image from this machine, without a registry."),
+    "parse": ("builder.cli.system:parse", "Show how a Dockerfile is read."),
+}
+
+# Options of the program itself that take a value, before the command's name.
+_VALUED = ("--root",)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """One command; its exit code: 0, 1 for an error, 2 for wrong usage, or what a container answered."""
+    # A reader that went away ends us as it ends any program: Python would print a traceback instead.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    name = _command_name(arguments)
+    app = make_app([name] if name in COMMANDS else list(COMMANDS))
+    command = typer.main.get_command(app)
+    arguments = list(arguments)
+    if name == "build":
+        from builder.cli.build import normalise, refuse_unbuilt
+
+        refuse_unbuilt(command)
+        arguments = normalise(arguments)
+    try:
+        code = command.main(arguments, prog_name="pybuild", standalone_mode=True)
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else 1
+    except BaseException as error:  # noqa: BLE001 (this is where every error ends)
+        return explain(error, sys.stderr, os.environ)
+    return code if isinstance(code, int) else 0
+
+
+def make_app(names: Sequence[str]) -> typer.Typer:
+    """The application with these commands; all of them for help."""
+    app = typer.Typer(
+        help="Build container images from Dockerfiles and run them, without a daemon.",
+        add_completion=False,
+        no_args_is_help=True,
+        rich_markup_mode=None,  # rich costs as much at start as all the rest
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_program)
+    for name in names:
+        where, help_line = COMMANDS[name]
+        module, _, function = where.partition(":")
+        settings = {"allow_interspersed_args": False} if name == "run" else {}
+        app.command(name, help=help_line, context_settings=settings)(
+            getattr(importlib.import_module(module), function)
+        )
+    return app
+
+
+def _program(
+    context: typer.Context,
+    root: Annotated[
+        Path | None,
+        typer.Option("--root", metavar="DIR", help="The state directory (default: PYBUILD_ROOT)."),
+    ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)
+    ] = False,
+) -> None:
+    if version:
+        print(f"pybuild {__version__}")
+        raise typer.Exit
+    context.obj = root
+
+
+def _command_name(arguments: Sequence[str]) -> str | None:
+    skip = False
+    for argument in arguments:
+        if skip:
+            skip = False
+        elif argument in _VALUED:
+            skip = True
+        elif not argument.startswith("-"):
+            return argument
+    return None

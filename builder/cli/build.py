@@ -1,0 +1,225 @@
+"""`pybuild build`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperOption
+
+from builder.cli.context import opened, rendered
+from builder.cli.failures import WithSource
+from builder.core.errors import Kind, PybuildError, Unsupported
+from builder.core.platform import Platform
+
+# Options of `docker buildx build` that have no effect yet: refused by name. True: they take a value.
+UNBUILT = {
+    "--add-host": True, "--allow": True, "--annotation": True, "--attest": True, "--build-context": True,
+    "--builder": True, "--cache-from": True, "--cache-to": True, "--call": True, "--cgroup-parent": True,
+    "--check": False, "--load": False, "--metadata-file": True, "--no-cache-filter": True, "--output": True,
+    "--provenance": True, "--push": False, "--sbom": True, "--secret": True, "--shm-size": True, "--ssh": True,
+    "--ulimit": True,
+}  # fmt: skip
+_SHORT = {"--output": "-o"}
+# Docker's spellings of a switch: --no-cache=true.
+_SWITCHES = ("--no-cache", "--quiet", "--load", "--push", "--check")
+
+
+class InvalidOption(PybuildError):
+    """A flag's value cannot be used."""
+
+    kind = Kind.INVALID
+    code = "invalid-option"
+
+
+def build(
+    context: typer.Context,
+    path: Annotated[str, typer.Argument(metavar="PATH", help="The build context: a folder.")],
+    tags: Annotated[
+        list[str] | None, typer.Option("-t", "--tag", metavar="NAME", help="Name the image; several times.")
+    ] = None,
+    file: Annotated[
+        str | None,
+        typer.Option("-f", "--file", metavar="FILE", help="The Dockerfile (default: PATH/Dockerfile)."),
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option("--target", metavar="STAGE", help="Build up to this stage.")
+    ] = None,
+    build_args: Annotated[
+        list[str] | None,
+        typer.Option("--build-arg", metavar="K[=V]", help="Set an ARG; without value from the environment."),
+    ] = None,
+    labels: Annotated[
+        list[str] | None, typer.Option("--label", metavar="K=V", help="Label the image.")
+    ] = None,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Run every step, whatever was built before.")
+    ] = False,
+    pull: Annotated[
+        str,
+        typer.Option(
+            "--pull",
+            metavar="[=WHEN]",
+            help="Ask the registry for base images: missing (default), always (--pull alone), never.",
+        ),
+    ] = "missing",
+    network: Annotated[
+        str | None, typer.Option("--network", metavar="MODE", help="For RUN: default, host or none.")
+    ] = None,
+    platform: Annotated[
+        list[str] | None, typer.Option("--platform", metavar="OS/ARCH", help="The platform to build for.")
+    ] = None,
+    progress: Annotated[
+        str, typer.Option("--progress", metavar="HOW", help="auto, plain, tty, quiet or rawjson.")
+    ] = "auto",
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Print only the image id.")] = False,
+    iidfile: Annotated[
+        Path | None, typer.Option("--iidfile", metavar="FILE", help="Write the image id to a file.")
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option("-j", "--jobs", metavar="N", min=1, help="Run at most N steps at once.")
+    ] = None,
+) -> None:
+    """Build an image from a Dockerfile."""
+    from builder.engine.build import DEFAULT_PARALLELISM, BuildRequest, BuildSource
+    from builder.engine.build import build as run_build
+    from builder.engine.recorder import Recorder
+
+    recorder, source = Recorder(os.environ), BuildSource()
+    request = BuildRequest(
+        context=_context(path),
+        file=_file(file),
+        tags=tags or (),
+        target=target,
+        build_args=_build_args(build_args or (), recorder.environment),
+        labels=_pairs(labels or ()),
+        pull=_choice("--pull", pull, ("missing", "always", "never"), {"true": "always", "false": "missing"}),
+        network=_network(network),
+        platform=_platform(platform or ()),
+        is_cache_ignored=no_cache,
+        parallelism=jobs or DEFAULT_PARALLELISM,
+    )
+    with rendered("quiet" if quiet else progress, lambda name: source.data) as renderer:
+        try:
+            with opened(context, renderer) as engine:
+                outcome = run_build(engine, request, recorder, source, renderer)
+        except BaseException as error:
+            renderer.close()
+            failed = renderer.failed_steps[0] if renderer.failed_steps else None
+            shown = (renderer.step_name(failed), renderer.failure_tail(failed)) if failed else None
+            raise WithSource(error, source.data, shown) from error
+    if iidfile is not None:
+        iidfile.write_text(str(outcome.image))
+    if quiet or progress == "quiet":
+        print(outcome.image)
+    elif progress != "rawjson":
+        named = "".join(f" as {tag.familiar()}" for tag in outcome.tags)
+        typer.echo(f"built {outcome.image}{named}", err=True)
+
+
+def normalise(arguments: Sequence[str]) -> list[str]:
+    """Docker's switches with and without a value, in the one form that the parser knows."""
+    normal: list[str] = []
+    for index, argument in enumerate(arguments):
+        name, equals, value = argument.partition("=")
+        if argument == "--":
+            return [*normal, *arguments[index:]]
+        if argument == "--pull":
+            normal.append("--pull=always")
+        elif name in _SWITCHES and equals and value.lower() in ("1", "t", "true"):
+            normal.append(name)
+        elif name in _SWITCHES and equals and value.lower() in ("0", "f", "false"):
+            continue
+        else:
+            normal.append(argument)
+    return normal
+
+
+def refuse_unbuilt(command: Any) -> None:
+    """Give the parser the options that are not built yet, so that each is refused by its name."""
+    for name, takes_value in UNBUILT.items():
+        names = [name, _SHORT[name]] if name in _SHORT else [name]
+        option = TyperOption(
+            param_decls=[*names, f"unbuilt_{name.strip('-').replace('-', '_')}"],
+            hidden=True,
+            expose_value=False,
+            is_flag=not takes_value,
+            multiple=takes_value,
+            type=str if takes_value else bool,
+            callback=_refuse(name),
+        )
+        command.commands["build"].params.append(option)
+
+
+def _refuse(name: str) -> Any:
+    def callback(context: Any, parameter: Any, value: Any) -> None:
+        if value:
+            raise Unsupported(
+                f"{name} is not built yet", hint="leave it out; docs/differences.md says what is missing"
+            )
+
+    return callback
+
+
+def _context(path: str) -> Path:
+    if path == "-":
+        raise Unsupported("a context on standard input is not built yet", hint="name a folder")
+    if "://" in path or path.startswith("git@"):
+        raise Unsupported(
+            f'remote contexts such as "{path}" are not built yet', hint="fetch it and name the folder"
+        )
+    return Path(path)
+
+
+def _file(file: str | None) -> Path | None:
+    if file == "-":
+        raise Unsupported("a Dockerfile on standard input is not built yet", hint="write it to a file")
+    return Path(file) if file is not None else None
+
+
+def _build_args(given: Sequence[str], environment: Any) -> Mapping[str, str]:
+    found = {}
+    for argument in given:
+        name, equals, value = argument.partition("=")
+        if not name:
+            raise InvalidOption(f'--build-arg "{argument}" has no name', hint="write it as NAME=value")
+        if equals:
+            found[name] = value
+        else:
+            inherited = environment(name)
+            if inherited is not None:
+                found[name] = inherited
+    return found
+
+
+def _pairs(labels: Sequence[str]) -> Mapping[str, str]:
+    found = {}
+    for label in labels:
+        name, _, value = label.partition("=")
+        if not name:
+            raise InvalidOption(f'--label "{label}" has no name', hint="write it as NAME=value")
+        found[name] = value
+    return found
+
+
+def _network(mode: str | None) -> str | None:
+    return None if mode is None else _choice("--network", mode, ("default", "host", "none"), {})
+
+
+def _choice(option: str, value: str, choices: Sequence[str], aliases: Mapping[str, str]) -> Any:
+    value = aliases.get(value, value)
+    if value not in choices:
+        raise InvalidOption(f'{option} cannot be "{value}"', hint=f"it is one of {', '.join(choices)}")
+    return value
+
+
+def _platform(given: Sequence[str]) -> Platform | None:
+    names = [name for text in given for name in text.split(",")]
+    if len(names) > 1:
+        raise Unsupported(
+            "building for several platforms at once is not built yet", hint="name one --platform"
+        )
+    return Platform.parse(names[0]) if names else None

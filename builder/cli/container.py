@@ -1,0 +1,147 @@
+"""`run`, `ps`, `rm`."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from typing import Annotated
+
+import typer
+
+from builder.cli.context import opened, rendered
+from builder.cli.tables import ago, table
+from builder.core.errors import Kind, PybuildError, Unsupported
+
+
+class NotATerminal(PybuildError):
+    """-t needs a terminal on standard input."""
+
+    kind = Kind.INVALID
+    code = "not-a-terminal"
+
+
+def run(
+    context: typer.Context,
+    image: Annotated[str, typer.Argument(metavar="IMAGE")],
+    command: Annotated[
+        list[str] | None, typer.Argument(metavar="[COMMAND...]", help="In place of the image's CMD.")
+    ] = None,
+    remove: Annotated[bool, typer.Option("--rm", help="Remove the container when it is over.")] = False,
+    interactive: Annotated[
+        bool, typer.Option("-i", "--interactive", help="Give it this standard input.")
+    ] = False,
+    tty: Annotated[bool, typer.Option("-t", "--tty", help="Give it a terminal.")] = False,
+    env: Annotated[
+        list[str] | None, typer.Option("-e", "--env", metavar="K[=V]", help="Set a variable.")
+    ] = None,
+    volumes: Annotated[
+        list[str] | None,
+        typer.Option("-v", "--volume", metavar="SRC:DST[:ro]", help="Show a folder or file of this machine."),
+    ] = None,
+    workdir: Annotated[str | None, typer.Option("-w", "--workdir", metavar="DIR")] = None,
+    user: Annotated[str | None, typer.Option("-u", "--user", metavar="USER[:GROUP]")] = None,
+    entrypoint: Annotated[
+        str | None,
+        typer.Option("--entrypoint", metavar="PROGRAM", help='In place of the image\'s; "" for none.'),
+    ] = None,
+    network: Annotated[
+        str, typer.Option("--network", metavar="MODE", help="host (default) or none.")
+    ] = "host",
+    name: Annotated[str | None, typer.Option("--name", metavar="NAME")] = None,
+    hostname: Annotated[str | None, typer.Option("-h", "--hostname", metavar="HOST")] = None,
+    pull: Annotated[
+        str, typer.Option("--pull", metavar="WHEN", help="missing (default), always or never.")
+    ] = "missing",
+) -> None:
+    """Run a command in a new container."""
+    from builder.engine.containers import run as run_container
+    from builder.runtime.spec import RunOptions
+
+    if network not in ("host", "none"):
+        raise Unsupported(f'--network "{network}" is not built yet', hint="there are host and none")
+    if pull not in ("missing", "always", "never"):
+        raise Unsupported(f'--pull cannot be "{pull}"', hint="it is missing, always or never")
+    if tty and interactive and not sys.stdin.isatty():
+        raise NotATerminal("the input device is not a terminal", hint="leave out -t")
+    options = RunOptions(
+        command=command or (),
+        entrypoint=entrypoint,
+        env=env or (),
+        volumes=volumes or (),
+        working_dir=workdir,
+        user=user,
+        hostname=hostname,
+        network=network,
+        is_terminal=tty,
+    )
+    try:
+        with (
+            rendered("quiet" if not sys.stderr.isatty() else "plain") as renderer,
+            opened(context, renderer) as engine,
+        ):
+            code = run_container(
+                engine,
+                image,
+                options,
+                name=name,
+                is_removed=remove,
+                is_interactive=interactive,
+                pull=pull,  # type: ignore[arg-type]  # checked above
+                environ=os.environ,
+            )
+    except PybuildError as error:
+        # 125 is "the engine failed", so that 1 can be the program's own answer.
+        error.run_exit_code = getattr(error, "exit_code", 125)  # type: ignore[attr-defined]  # read by failures.exit_code
+        raise
+    raise typer.Exit(code)
+
+
+def ps(
+    context: typer.Context,
+    all: Annotated[bool, typer.Option("-a", "--all", help="Also those that are over.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only ids.")] = False,
+    no_trunc: Annotated[bool, typer.Option("--no-trunc", help="Show ids and commands in full.")] = False,
+) -> None:
+    """List containers."""
+    from builder.engine.containers import containers
+
+    with opened(context) as engine:
+        found = containers(engine, includes_exited=all)
+    if quiet:
+        for container in found:
+            print(container.id if no_trunc else container.short_id)
+        return
+    rows = []
+    for container in found:
+        command = shlex.join(container.args)
+        if not no_trunc and len(command) > 20:
+            command = f"{command[:19]}…"
+        match container.status:
+            case "running":
+                status = f"Up {ago(container.started_at).removesuffix(' ago')}"
+            case "exited":
+                since = f" {ago(container.finished_at)}" if container.finished_at else ""
+                status = f"Exited ({container.exit_code}){since}"
+            case _:
+                status = "Created"
+        rows.append(
+            (
+                container.id if no_trunc else container.short_id,
+                container.image_name,
+                f'"{command}"',
+                ago(container.created_at),
+                status,
+                container.name,
+            )
+        )
+    print(table(("CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "NAMES"), rows))
+
+
+def rm(context: typer.Context, names: Annotated[list[str], typer.Argument(metavar="CONTAINER...")]) -> None:
+    """Remove containers."""
+    from builder.engine.containers import remove
+
+    with opened(context) as engine:
+        for name in remove(engine, names):
+            print(name)

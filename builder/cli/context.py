@@ -1,0 +1,67 @@
+"""What every command starts with: its settings, its job, its renderer, and the engine."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+import typer
+
+from builder.cli.render.base import Renderer
+from builder.cli.render.choose import choose
+from builder.config import Config
+from builder.core.events import NoProgress, Progress
+from builder.core.job import Cancel, Job
+from builder.engine.assemble import Engine
+
+
+def config_of(context: typer.Context) -> Config:
+    """Flags over environment over file."""
+    return Config.load(os.environ, root=context.obj)
+
+
+@contextlib.contextmanager
+def opened(context: typer.Context, progress: Progress | None = None) -> Iterator[Engine]:
+    """The engine, for one job. SIGTERM and SIGINT stop the job; its processes die first."""
+    cancel = Cancel()
+    job = Job(secrets.token_hex(8), progress=progress or NoProgress(), cancel=cancel)
+    with _stopping(cancel), Engine.open(config_of(context), job) as engine:
+        yield engine
+
+
+@contextlib.contextmanager
+def rendered(mode: str, sources: Callable[[str], bytes | None] | None = None) -> Iterator[Renderer]:
+    """A renderer on standard error; closed before anything else is printed there."""
+    renderer = choose(mode, sys.stderr, os.environ, sources=sources)
+    try:
+        yield renderer
+    finally:
+        renderer.close()
+
+
+@contextlib.contextmanager
+def _stopping(cancel: Cancel) -> Iterator[None]:
+    """A first signal cancels and interrupts; Python's own handler does the rest for a second one."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        cancel.cancel()
+        raise KeyboardInterrupt
+
+    before = {
+        number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

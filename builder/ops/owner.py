@@ -1,0 +1,45 @@
+"""Names of users and groups to numbers, by the passwd and group files of the tree that is written to."""
+
+from __future__ import annotations
+
+import os
+
+from builder.core.errors import Kind, PybuildError
+from builder.fs.editor import TreeEditor
+from builder.sandbox.users import UserNotFound, lookup_owner
+
+# As the sandbox: a hostile image must not fill the memory.
+_MAX_FILE = 16 << 20
+
+
+class UnknownOwner(PybuildError):
+    """--chown names somebody whom the image does not know."""
+
+    kind = Kind.NOT_FOUND
+    code = "unknown-owner"
+
+    def __init__(self, text: str, why: str) -> None:
+        super().__init__(
+            f'cannot give files to "{text}": {why}',
+            hint="add the user in an earlier step, or use numbers: --chown=1000:1000",
+        )
+
+
+def owner_of(editor: TreeEditor, text: str) -> tuple[int, int]:
+    """uid and gid for ``user[:group]``. Raises UnknownOwner."""
+    try:
+        return lookup_owner(text, _read(editor, "etc/passwd"), _read(editor, "etc/group"))
+    except UserNotFound as error:
+        raise UnknownOwner(text, str(error)) from error
+
+
+def _read(editor: TreeEditor, path: str) -> bytes:
+    entry = editor.lookup(editor.resolve(path))
+    if entry is None or entry.kind != "file":
+        return b""
+    descriptor = os.open(entry.real, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read(_MAX_FILE)
+    finally:
+        os.close(descriptor)

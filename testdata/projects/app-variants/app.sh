@@ -1,0 +1,2 @@
+#!/bin/sh
+echo "level $LOG_LEVEL"
