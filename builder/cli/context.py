@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import signal
 import sys
 import threading
@@ -30,7 +29,7 @@ def config_of(context: typer.Context) -> Config:
 def opened(context: typer.Context, progress: Progress | None = None) -> Iterator[Engine]:
     """The engine, for one job. SIGTERM and SIGINT stop the job; its processes die first."""
     cancel = Cancel()
-    job = Job(secrets.token_hex(8), progress=progress or NoProgress(), cancel=cancel)
+    job = Job(os.urandom(8).hex(), progress=progress or NoProgress(), cancel=cancel)
     with _stopping(cancel), Engine.open(config_of(context), job) as engine:
         yield engine
 

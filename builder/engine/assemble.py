@@ -7,19 +7,22 @@ import threading
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from builder.cache.sqlite import SqliteCache
 from builder.config import Config
 from builder.core.job import Job
-from builder.executor.interface import Executor
-from builder.registry.interface import RegistryClient
-from builder.source.image import RegistryImages
 from builder.store.content import LocalContentStore
 from builder.store.database import Database
 from builder.store.images import LocalImageStore
 from builder.store.interface import Snapshot
 from builder.store.snapshots import OverlaySnapshotter
 from builder.store.state import StateDir
+
+if TYPE_CHECKING:  # loaded by those commands only that need them
+    from builder.executor.interface import Executor
+    from builder.registry.interface import RegistryClient
+    from builder.source.interface import ImageSource
 
 
 class Engine:
@@ -36,7 +39,6 @@ class Engine:
         self.images = LocalImageStore(database)
         self.cache = SqliteCache(database)
         self.snapshots = OverlaySnapshotter(state, database, self._unpack)
-        self.sources = RegistryImages(lambda: self.registry, self.content, self.images, self.snapshots)
         self._stack = stack
         self._starting = threading.Lock()
         self._executor: Executor | None = None
@@ -55,11 +57,24 @@ class Engine:
             yield engine
 
     @cached_property
+    def sources(self) -> ImageSource:
+        """Images by name; a command that finds everything in the store needs none of it."""
+        from builder.source.image import RegistryImages
+
+        return RegistryImages(lambda: self.registry, self.content, self.images, self.snapshots)
+
+    @cached_property
     def registry(self) -> RegistryClient:
         """The client; importing it costs more than a cached build."""
         from builder.engine.registries import open_registry
 
         return open_registry(self.config)
+
+    def bring_layers(self, name: str) -> None:
+        """Have the stored form of every layer of a snapshot, from wherever it can be fetched."""
+        chain = self.snapshots.chain(name)
+        if any(s.layer is not None and self.content.size(s.layer.digest) is None for s in chain):
+            self.sources.fetch_layers(chain, self.job)
 
     def executor(self) -> Executor:
         """Starts the launcher on the first call; from any thread."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -81,7 +81,7 @@ def build(
 ) -> BuildOutcome:
     """Build, tag, record. ``engine.job`` must send its events to ``progress``."""
     tags = tuple(Reference.parse(tag).with_default_tag() for tag in request.tags)
-    build_id = secrets.token_hex(8)
+    build_id = os.urandom(8).hex()
     recorder.note("version", "pybuild", __version__)
     if not request.context.is_dir():
         raise ContextNotFound(
@@ -120,7 +120,7 @@ def build(
             )
             result = solver.solve(converted.definition, job)
             top = snapshot_of(result) if result is not None else ""
-            engine.sources.fetch_layers(engine.snapshots.chain(top), job)
+            engine.bring_layers(top)
             image = _publish(engine, layers, converted, top, tags)
     return BuildOutcome(image, tags)
 

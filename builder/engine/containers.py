@@ -7,20 +7,22 @@ import socket
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from builder.core.image import ImageConfig
 from builder.core.platform import Platform
 from builder.core.reference import Reference
+from builder.core.times import rfc3339
 from builder.engine.assemble import Engine
 from builder.executor.interface import ProcessIO, ProcessSpec, RunningProcess
-from builder.exporter.image import rfc3339
 from builder.runtime.attach import run_attached
 from builder.runtime.containers import Container, ContainerStore
 from builder.runtime.spec import RunOptions, bind_mounts, process_of
-from builder.source.interface import PullPolicy
 from builder.store.interface import ActiveSnapshot, Image, ImageNotFound
 from builder.store.state import remove_tree
+
+if TYPE_CHECKING:
+    from builder.source.interface import PullPolicy
 
 
 def run(
@@ -36,7 +38,7 @@ def run(
 ) -> int:
     """Start a container, attach the caller's streams, and give back its exit code."""
     image, config = _image(engine, image_name, pull)
-    engine.sources.fetch_layers(engine.snapshots.chain(image.snapshot), engine.job)
+    engine.bring_layers(image.snapshot)
     store = ContainerStore(engine.state, engine.database)
     container = store.create(
         name=name,

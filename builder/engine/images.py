@@ -14,10 +14,10 @@ from builder.core.errors import Kind, PybuildError
 from builder.core.image import History, ImageConfig
 from builder.core.platform import Platform
 from builder.core.reference import InvalidReference, Reference
+from builder.core.times import rfc3339
 from builder.engine.assemble import Engine
 from builder.exporter.archive import DirectoryTarget, SavedImage, TarTarget
 from builder.exporter.archive import save as write_archive
-from builder.exporter.image import rfc3339
 from builder.exporter.layers import Layers
 from builder.runtime.containers import ContainerStore
 from builder.source.archive import ArchiveLoader, LoadedImage
@@ -154,7 +154,7 @@ def pull(engine: Engine, name: str, platform: Platform) -> tuple[Reference, Dige
     """Bring an image with all its layers; the name and the image's id."""
     reference = Reference.parse(name).with_default_tag()
     source = engine.sources.resolve(reference, platform, "always", engine.job)
-    engine.sources.fetch_layers(engine.snapshots.chain(source.image.snapshot), engine.job)
+    engine.bring_layers(source.image.snapshot)
     return reference, source.image.id
 
 
@@ -173,7 +173,7 @@ def save(engine: Engine, names: Sequence[str], output: Path | None, *, is_direct
             references.append(reference.with_default_tag())
     saved = [SavedImage(image, references) for image, references in found.values()]
     for item in saved:
-        engine.sources.fetch_layers(engine.snapshots.chain(item.image.snapshot), engine.job)
+        engine.bring_layers(item.image.snapshot)
     with Layers(engine.snapshots, engine.content) as layers:
         if is_directory:
             assert output is not None

@@ -17,6 +17,7 @@ from builder.sandbox.spec import SandboxSpec
 
 _FILE_OPTIONS = ("nosuid", "nodev", "noexec")
 _RESOLV_CONF = "/etc/resolv.conf"
+_SIGKILL = 9  # the signal module would be imported for this number alone
 
 
 class LocalProcess:
@@ -65,25 +66,27 @@ class LocalExecutor:
     def start(self, process: ProcessSpec, mounts: Sequence[Mount], io: ProcessIO, job: Job) -> RunningProcess:
         job.cancel.check()
         own_files: list[str] = []
-        started = False
-        forget: Callable[[], None] | None = None
+        is_started = False
         try:
             injected = self._files(process, {mount.target for mount in mounts}, own_files)
             spec = _sandbox(process, mounts, injected, is_terminal=io.terminal)
             self._record(spec, job)
             sandbox = self._launcher.spawn(spec, stdin=io.stdin, stdout=io.stdout, stderr=io.stderr)
-            forget = job.cancel.on_cancel(lambda: sandbox.signal(9))
-            sandbox.wait_started()
-            started = True
+            forget = job.cancel.on_cancel(lambda: sandbox.signal(_SIGKILL))
+            try:
+                sandbox.wait_started()
+                is_started = True
+            finally:
+                if not is_started:
+                    forget()
+                    sandbox.signal(_SIGKILL)  # it is there only if the wait was interrupted
         except SandboxFailed as error:
             if error.reason == "user":
                 raise UnknownUser(error.message, hint="add the user in an earlier step") from error
             raise ProcessNotStarted(error.message, exit_code=error.exit_code, hint=error.hint) from error
         finally:
-            if not started:
+            if not is_started:
                 _remove(own_files)
-                if forget is not None:
-                    forget()
         return LocalProcess(sandbox, forget, own_files)
 
     def _files(self, process: ProcessSpec, taken: set[str], own_files: list[str]) -> list[Mount]:
@@ -107,7 +110,7 @@ class LocalExecutor:
         return mounts
 
     def _shared(self, text: str) -> str:
-        path = os.path.join(self._directory, Digest.of(_bytes(text)).short)
+        path = os.path.join(self._directory, Digest.of(_bytes(text)).hex)
         if not os.path.exists(path):
             scratch = f"{path}-{os.getpid()}-{next(self._count)}"
             _write(scratch, text)

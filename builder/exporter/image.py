@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Sequence
 from dataclasses import replace
 
 from builder.core.image import History, ImageConfig
+from builder.core.times import rfc3339
 from builder.exporter.layers import Layers
 from builder.store.interface import Snapshot
 
@@ -21,13 +21,6 @@ def finish_image(image: ImageConfig, chain: Sequence[Snapshot], layers: Layers) 
     history = _dated(_matched(image.history, chain), chain, image.created)
     created = history[-1].created if history else image.created or _NEVER
     return replace(image, diff_ids=diff_ids, history=history, created=created).to_json()
-
-
-def rfc3339(at: float) -> str:
-    """Epoch seconds, in UTC with nanoseconds, as Go prints them."""
-    whole, nanoseconds = divmod(round(at * 1e9), 10**9)
-    date = datetime.datetime.fromtimestamp(whole, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    return f"{date}.{nanoseconds:09d}".rstrip("0").rstrip(".") + "Z"
 
 
 def _matched(history: Sequence[History], chain: Sequence[Snapshot]) -> list[History]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from builder.core.job import Cancel
 from builder.registry.config import Endpoint
 from builder.registry.retry import EndpointFailed, is_transient, retry_after_s
+from builder.registry.words import printable, registry_words
 
 if TYPE_CHECKING:
     import urllib3
@@ -83,7 +84,7 @@ def finish(response: urllib3.BaseHTTPResponse) -> None:
 
     length = response.headers.get("Content-Length", "")
     try:
-        if length.isdigit() and len(length) < 6 and int(length) <= MAX_ERROR_BODY:
+        if length.isascii() and length.isdigit() and len(length) < 6 and int(length) <= MAX_ERROR_BODY:
             response.read(MAX_ERROR_BODY + 1)
             response.release_conn()
             return
@@ -115,26 +116,6 @@ def failure(answer: Answer, endpoint: Endpoint) -> EndpointFailed:
     )
 
 
-def registry_words(body: bytes) -> str:
-    """The message of an error body, on one line, safe for a terminal; "" if it is not for people."""
-    import json
-
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        return ""
-    if not isinstance(document, dict):
-        return ""
-    errors = document.get("errors")
-    entries = errors if isinstance(errors, list) else [document]
-    found: list[str] = []
-    for entry in entries[:3]:
-        if isinstance(entry, dict):
-            text = entry.get("message") or entry.get("details") or entry.get("code") or ""
-            found.append(_printable(str(text)))
-    return "; ".join(t for t in found if t)
-
-
 def translate(endpoint: Endpoint, error: Exception, *, host: str) -> EndpointFailed:
     """urllib3's errors in our words, and whether it may help to try again."""
     from urllib3 import exceptions
@@ -160,14 +141,14 @@ def translate(endpoint: Endpoint, error: Exception, *, host: str) -> EndpointFai
             )
         case exceptions.SSLError():
             hint = "a registry without TLS must be listed with insecure = true, one with its own CA with ca"
-            reason = f"{at}TLS failed: {_printable(str(cause))}"
+            reason = f"{at}TLS failed: {printable(str(cause))}"
             return EndpointFailed(endpoint, reason, is_silent=True, hint=hint)
         case exceptions.ProxyError():
             return silent(f"{at}the proxy does not connect: {_os_reason(cause)}")
         case exceptions.ProtocolError() | OSError():
             return EndpointFailed(endpoint, f"{at}{_os_reason(cause)}", limit=TRANSIENT_LIMIT)
         case _:
-            return EndpointFailed(endpoint, f"{at}{_printable(str(cause)) or type(cause).__name__}")
+            return EndpointFailed(endpoint, f"{at}{printable(str(cause)) or type(cause).__name__}")
 
 
 def _os_reason(error: BaseException) -> str:
@@ -179,12 +160,6 @@ def _os_reason(error: BaseException) -> str:
                 return candidate.strerror.lower()
         found = found.__cause__ or found.__context__
     return "the connection broke"
-
-
-def _printable(text: str) -> str:
-    """One line without control characters: it goes to a terminal, and a server wrote it."""
-    flat = " ".join("".join(c if c.isprintable() else " " for c in text[:2000]).split())
-    return flat[:300]
 
 
 def _shut(response: urllib3.BaseHTTPResponse) -> None:

@@ -30,6 +30,7 @@ from builder.registry.manifest import parse_manifest
 from builder.registry.receive import BlobReceiver
 from builder.registry.retry import EndpointFailed, Retry
 from builder.registry.transport import Request, Transport
+from builder.registry.words import printable
 
 # What the distribution specification lets a registry refuse to store.
 MAX_MANIFEST = 4 << 20
@@ -232,7 +233,7 @@ def _announced(headers: Mapping[str, str]) -> Digest | None:
     try:
         return Digest.parse(text.strip())
     except InvalidDigest as error:
-        raise InvalidManifest(f"the registry announces a bad digest: {error.message}") from error
+        raise InvalidManifest(f"the registry announces a bad digest: {printable(error.message)}") from error
 
 
 def _checked_manifest(reference: Reference, headers: Mapping[str, str], raw: bytes) -> FetchedManifest:
@@ -257,7 +258,7 @@ def _compare(fetched: FetchedManifest, descriptor: Descriptor) -> None:
         raise DigestMismatch(f"{descriptor.size} bytes", f"{len(fetched.raw)} bytes", what=what)
     if fetched.media_type != descriptor.media_type:
         raise InvalidManifest(
-            f'manifest {descriptor.digest} is announced as "{descriptor.media_type[:100]}" '
+            f'manifest {descriptor.digest} is announced as "{printable(descriptor.media_type, 100)}" '
             f'and is "{fetched.media_type}"'
         )
 

@@ -45,10 +45,10 @@ class CredentialStore:
     @classmethod
     def load(cls, path: Path | None) -> Self:
         """From ``config.json``; no file, no logins. Raises InvalidRegistryConfig."""
-        import json
-
         if path is None:
             return cls()
+        import json
+
         try:
             document = json.loads(path.read_bytes())
         except (FileNotFoundError, NotADirectoryError):

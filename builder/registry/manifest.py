@@ -9,6 +9,7 @@ from builder.core.descriptor import INDEXES, MANIFESTS, OCI_INDEX, OCI_MANIFEST,
 from builder.core.digest import Digest, InvalidDigest
 from builder.core.errors import Kind, PybuildError
 from builder.core.platform import Platform
+from builder.registry.words import printable
 
 if TYPE_CHECKING:
     from builder.registry import wire
@@ -39,7 +40,7 @@ class NoMatchingPlatform(PybuildError):
     code = "no-matching-platform"
 
     def __init__(self, wanted: Platform, available: tuple[Platform, ...]) -> None:
-        names = ", ".join(dict.fromkeys(str(p) for p in available)) or "none"
+        names = ", ".join(dict.fromkeys(printable(str(p), 50) for p in available[:50])) or "none"
         super().__init__(
             f'there is no image for "{wanted}"; it is published for {names}',
             hint="choose one of these with --platform",
@@ -77,7 +78,7 @@ def parse_manifest(raw: bytes, media_type: str = "") -> Index | Manifest:
     try:
         document = wire.decode(raw)
     except ValueError as error:
-        raise InvalidManifest(f"the manifest is not valid: {error}") from error
+        raise InvalidManifest(f"the manifest is not valid: {printable(str(error))}") from error
     _refuse_other_kinds(document, announced)
     kind = _settle_media_type(document, announced)
     try:
@@ -88,7 +89,7 @@ def parse_manifest(raw: bytes, media_type: str = "") -> Index | Manifest:
         layers = tuple(_descriptor(d) for d in document.layers or ())
         return Manifest(kind, _descriptor(document.config), layers, _annotations(document.annotations))
     except InvalidDigest as error:
-        raise InvalidManifest(f"the manifest names a bad digest: {error.message}") from error
+        raise InvalidManifest(f"the manifest names a bad digest: {printable(error.message)}") from error
 
 
 def choose(index: Index, platform: Platform) -> Descriptor:
@@ -116,7 +117,7 @@ def _refuse_other_kinds(document: wire.WireDocument, announced: str) -> None:
         )
     if announced not in _GENERIC | INDEXES | MANIFESTS:
         raise UnsupportedManifest(
-            f'"{announced[:100]}" is not the media type of a container image',
+            f'"{printable(announced, 100)}" is not the media type of a container image',
             hint="the name leads to an artifact of another kind, such as a chart or a signature",
         )
     if document.schema_version != 2:
@@ -131,11 +132,10 @@ def _settle_media_type(document: wire.WireDocument, announced: str) -> str:
         raise InvalidManifest("the document is neither a manifest nor an index")
     own = document.media_type or ""
     if own and announced not in _GENERIC and own != announced:
-        raise InvalidManifest(
-            f'the server calls the manifest "{announced}" and it calls itself "{own[:100]}"'
-        )
+        names = (printable(announced, 100), printable(own, 100))
+        raise InvalidManifest('the server calls the manifest "{}" and it calls itself "{}"'.format(*names))
     if own and own not in INDEXES | MANIFESTS:
-        raise UnsupportedManifest(f'"{own[:100]}" is not the media type of a container image')
+        raise UnsupportedManifest(f'"{printable(own, 100)}" is not the media type of a container image')
     is_index = document.manifests is not None
     kind = own or (announced if announced not in _GENERIC else OCI_INDEX if is_index else OCI_MANIFEST)
     if is_index != (kind in INDEXES):

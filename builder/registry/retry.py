@@ -10,6 +10,7 @@ from typing import TypeVar
 from builder.core.job import Cancel
 from builder.registry.config import Endpoint
 from builder.registry.interface import RegistryError
+from builder.registry.words import printable
 
 T = TypeVar("T")
 
@@ -35,7 +36,7 @@ class EndpointFailed(RegistryError):
         hint: str | None = None,
     ) -> None:
         """``limit`` is how often to try in all, 1: never again; ``is_silent``: it does not talk to us."""
-        super().__init__(f"{endpoint.url}: {reason}", hint=hint)
+        super().__init__(f"{endpoint.url}: {printable(reason, 600)}", hint=hint)
         self.endpoint = endpoint
         self.status = status
         self.limit = limit

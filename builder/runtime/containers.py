@@ -6,8 +6,6 @@ import contextlib
 import fcntl
 import json
 import os
-import random
-import secrets
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -71,7 +69,7 @@ class ContainerStore:
     ) -> Container:
         """A row and a directory. Raises ContainerConflict if the name is taken."""
         container = Container(
-            id=secrets.token_hex(32), name=name or self._free_name(), image=image, image_name=image_name,
+            id=os.urandom(32).hex(), name=name or self._free_name(), image=image, image_name=image_name,
             snapshot=snapshot, args=args, created_at=time.time(),
         )  # fmt: skip
         changed = self._rows.run(
@@ -155,11 +153,12 @@ class ContainerStore:
     def _free_name(self) -> str:
         taken = {c.name for c in self.all()}
         while True:
-            name = f"{random.choice(_ADJECTIVES)}_{random.choice(_NOUNS)}"  # noqa: S311 (a nickname, no secret)
+            first, second = os.urandom(2)
+            name = f"{_ADJECTIVES[first % len(_ADJECTIVES)]}_{_NOUNS[second % len(_NOUNS)]}"
             if name not in taken:
                 return name
             taken.discard(name)
-            name = f"{name}{secrets.randbelow(10_000)}"
+            name = f"{name}{int.from_bytes(os.urandom(2))}"
             if name not in taken:
                 return name
 

@@ -22,8 +22,8 @@ DEFAULT = (
     "NET_RAW", "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT",
 )  # fmt: skip
 
-# Without these no sandbox can be made: mounts and namespaces, the user, the bounding set, /dev.
-REQUIRED = ("SYS_ADMIN", "SETUID", "SETGID", "SETPCAP", "MKNOD")
+# Without these no sandbox can be made: mounts and namespaces, the user, the bounding set.
+REQUIRED = ("SYS_ADMIN", "SETUID", "SETGID", "SETPCAP")
 
 
 def mask(names: tuple[str, ...]) -> int:

@@ -57,7 +57,7 @@ def become(spec: RawSpec, descriptors: Sequence[int], report: int) -> None:
             stage = operation.describe()
             operation.execute(sandbox)
         stage = "run the program"
-        _leave_no_trace(spec)
+        _leave_no_trace(spec, sandbox.null)
         os.write(report, marshal.dumps(("stubs", sandbox.stubs)))
         _execute(spec, sandbox.identity.home)
     except UserNotFound as error:
@@ -110,12 +110,11 @@ def _take_descriptors(spec: RawSpec, descriptors: Sequence[int]) -> None:
         fcntl.ioctl(0, _TIOCSCTTY, 0)
 
 
-def _leave_no_trace(spec: RawSpec) -> None:
+def _leave_no_trace(spec: RawSpec, null: int) -> None:
     """What the set-up changed in the process and execve keeps; signals are the launcher's to reset."""
     if not spec["has_stdin"]:
-        null = os.open("/dev/null", os.O_RDONLY)
         os.dup2(null, 0)
-        os.close(null)
+    syscalls.join_session_keyring()
     os.umask(0o022)
     syscalls.close_from(3, on_exec=True)
     # After the change of user, which clears it, prctl(2).

@@ -195,7 +195,8 @@ class Launcher:
             reader = self._reader
         if sock is None or reader is None:
             return
-        sock.shutdown(_socket.SHUT_RDWR)
+        # The launcher reads the end, kills, waits and goes; its end of the stream is the reader's sign.
+        sock.shutdown(_socket.SHUT_WR)
         reader.join()
         sock.close()
         try:

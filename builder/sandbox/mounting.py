@@ -171,9 +171,9 @@ def _forget_volatile(places: list[bytes]) -> None:
 
 def _allow_descriptors(count: int) -> tuple[int, int] | None:
     """Raise the soft limit if ``count`` more descriptors may not fit; returns the old limits then."""
-    if count + _SPARE_DESCRIPTORS < 200:
-        return None
     old = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if count + _SPARE_DESCRIPTORS <= old[0]:
+        return None
     resource.setrlimit(resource.RLIMIT_NOFILE, (old[1], old[1]))
     return old
 

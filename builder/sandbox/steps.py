@@ -30,9 +30,10 @@ _NOSUID_NODEV_NOEXEC = syscalls.MOUNT_ATTR_NOSUID | syscalls.MOUNT_ATTR_NODEV | 
 class Sandbox:
     """What the operations find out for each other and for the program."""
 
-    __slots__ = ("identity", "stubs")
+    __slots__ = ("identity", "null", "stubs")
 
     def __init__(self) -> None:
+        self.null = -1  # a descriptor of our own /dev/null
         self.stubs: list[rootpath.Stub] = []
         self.identity = users.Identity(0, 0, (), "/")
 
@@ -123,6 +124,7 @@ class Dev(Operation):
             place = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
             syscalls.move_mount(fd, place)
             os.close(place)
+        sandbox.null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
 
 
 class ExtraMount(Operation):
@@ -269,10 +271,11 @@ def plan(spec: RawSpec) -> list[Operation]:
         KernelFilesystem("proc", "/proc"),
         KernelFilesystem("sysfs", "/sys", is_read_only=not is_privileged),
         Dev(is_privileged=is_privileged, is_terminal=spec["is_terminal"]),
-        *map(ExtraMount, spec["mounts"][1:]),
     ]
     if not is_privileged:
+        # Before any mount of the user: one on /dev would choose what the masks are made of.
         operations.append(Masks())
+    operations += map(ExtraMount, spec["mounts"][1:])
     operations.append(WorkingDirectory(spec["cwd"]))
     if spec["is_read_only"]:
         operations.append(ReadOnlyRoot())

@@ -47,17 +47,17 @@ _MOVE_MOUNT_EMPTY_PATHS = 0x04 | 0x40  # MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_
 _CLOSE_RANGE_CLOEXEC = 4
 _LINUX_CAPABILITY_VERSION_3 = 0x2008_0522
 
-# One number everywhere for calls younger than Linux 5.0. Of the old calls libc hides two: clone, whose
-# wrapper wants a stack, and rt_sigaction, whose wrapper refuses the two signals that libc keeps for itself.
+# One number everywhere for calls younger than Linux 5.0. Of the old calls libc hides clone (its wrapper wants
+# a stack), rt_sigaction (its wrapper refuses the two signals that libc keeps for itself) and keyctl.
 _OPEN_TREE, _MOVE_MOUNT, _FSOPEN, _FSCONFIG, _FSMOUNT = 428, 429, 430, 431, 432
 _CLOSE_RANGE, _MOUNT_SETATTR = 436, 442
 # Other architectures have another order of clone's arguments, or were never tried.
-_CLONE_AND_SIGACTION = {
-    "x86_64": (56, 13),
-    "aarch64": (220, 134),
-    "riscv64": (220, 134),
-    "loongarch64": (220, 134),
-    "ppc64le": (120, 173),
+_OLD_CALLS = {
+    "x86_64": (56, 13, 250),
+    "aarch64": (220, 134, 219),
+    "riscv64": (220, 134, 219),
+    "loongarch64": (220, 134, 219),
+    "ppc64le": (120, 173, 271),
 }
 _SIGKILL, _SIGCHLD, _SIGSTOP, _LAST_SIGNAL = 9, 17, 19, 64  # on all of these
 
@@ -188,11 +188,21 @@ def reset_signals() -> None:
             _call("rt_sigaction", number, signal, action, None, 8)
 
 
+def join_session_keyring() -> None:
+    """Leave the caller's keys for an empty session keyring, if the kernel has keys and lets us."""
+    keyctl_join_session_keyring = 1
+    try:
+        _call("keyctl", _number(2), keyctl_join_session_keyring, None)
+    except OSError as error:
+        if error.errno not in (errno.ENOSYS, errno.EPERM):
+            raise
+
+
 def _number(index: int) -> int:
     machine = os.uname().machine
-    if machine not in _CLONE_AND_SIGACTION:
+    if machine not in _OLD_CALLS:
         raise OSError(errno.ENOSYS, f"sandboxes are not known for {machine}")
-    return _CLONE_AND_SIGACTION[machine][index]
+    return _OLD_CALLS[machine][index]
 
 
 def _call(name: str, number: int, *arguments: Pointer) -> int:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from builder.core.errors import Kind, PybuildError
 from builder.core.image import ImageConfig
 from builder.core.job import Job
 from builder.core.platform import Platform
 from builder.core.reference import Reference
-from builder.fs.ignore import IgnoreRules
-from builder.fs.statcache import StatCache
-from builder.fs.tree import Tree
 from builder.store.interface import Image, Snapshot
+
+if TYPE_CHECKING:  # every command imports this module, few read a context
+    from builder.fs.ignore import IgnoreRules
+    from builder.fs.statcache import StatCache
+    from builder.fs.tree import Tree
 
 PullPolicy = Literal["missing", "always", "never"]
 
@@ -50,6 +53,9 @@ class ImageSource(Protocol):
 
         At most a few small requests; no layer is fetched. Raises ImageUnavailable and the registry's errors.
         """
+
+    def unpack(self, snapshot: Snapshot, directory: Path, lowers: Sequence[str], job: Job) -> None:
+        """Make the directory form of a layer, verified against its diff ID; fetches it if need be."""
 
     def fetch_layers(self, chain: Sequence[Snapshot], job: Job) -> None:
         """Bring the stored form of every layer that has none in the store, side by side."""

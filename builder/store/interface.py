@@ -13,7 +13,6 @@ from builder.core.errors import Kind, PybuildError
 from builder.core.mount import Mount
 from builder.core.reference import Reference
 
-
 Row = tuple[str | int | float | bytes | None, ...]
 
 

@@ -12,7 +12,6 @@ from builder.core.digest import Digest
 from builder.core.errors import Kind, PybuildError
 from builder.core.image import chain_ids
 from builder.core.mount import Mount
-from builder.fs.flatten import flatten
 from builder.store.database import Database, Row, Value, text
 from builder.store.interface import ActiveSnapshot, Snapshot
 from builder.store.state import StateDir, remove_tree
@@ -272,6 +271,8 @@ class OverlaySnapshotter:
         return str(self._state.flat / name) if row and row[0] else None
 
     def _make_flat(self, name: str, lowers: list[str]) -> str:
+        from builder.fs.flatten import flatten  # rarely needed, and large
+
         scratch = self._state.scratch / self._state.new_name()
         os.mkdir(scratch, 0o755)
         flatten(lowers, str(scratch))

@@ -25,7 +25,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import secrets
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -92,7 +91,7 @@ class StateDir:
 
     def new_name(self) -> str:
         """A short name for a snapshot: overlayfs is given hundreds of them at once."""
-        return secrets.token_hex(6)
+        return os.urandom(6).hex()
 
     def sweep(self, forget: Callable[[str], bool]) -> None:
         """Remove what dead processes left in scratch.
@@ -136,7 +135,7 @@ def remove_tree(path: Path) -> None:
             return
         # Every directory is moved to the top before it is emptied, so that no path gets longer than the
         # kernel takes and no recursion deeper than Python does, whatever a step has made.
-        mark = f"{top}/{secrets.token_hex(8)}."
+        mark = f"{top}/{os.urandom(8).hex()}."
         pending, count = [top], 0
         while pending:
             directory = pending.pop()
@@ -170,7 +169,7 @@ def _entries(directory: str) -> list[os.DirEntry[str]]:
 @contextlib.contextmanager
 def _scratch(parent: Path) -> Iterator[Path]:
     while True:
-        owner = parent / f"{os.getpid()}-{secrets.token_hex(4)}"
+        owner = parent / f"{os.getpid()}-{os.urandom(4).hex()}"
         lock = parent / f"{owner.name}.lock"
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         fcntl.flock(descriptor, fcntl.LOCK_EX)

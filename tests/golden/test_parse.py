@@ -1,4 +1,4 @@
-"""Golden syntax trees and golden syntax errors: a case is a directory under testdata/parse or parse-errors."""
+"""Golden syntax trees and syntax errors: a case is a directory under testdata/parse or parse-errors."""
 
 from __future__ import annotations
 

@@ -56,8 +56,7 @@ def theirs(text: str) -> Commands:
 def ours(text: str) -> Commands:
     try:
         tree = parse(text.encode())
-    except DockerfileSyntaxError as error:
-        assert error.location is not None
+    except DockerfileSyntaxError:
         return REFUSED
     return [dict(command) for command in to_json(tree)]
 

@@ -61,6 +61,7 @@ class Answer(NamedTuple):
     headers: Mapping[str, str | None] = {}
     body: bytes = b""
     cut: int | None = None
+    reason: str | None = None
     is_dropped: bool = False  # the connection ends instead
     hold: threading.Event | None = None  # the connection stays open after the body until this is set
 
@@ -375,7 +376,7 @@ def _server(registry: FakeRegistry, *, tls: bool) -> ThreadingHTTPServer:
             if answer.is_dropped:
                 self.close_connection = True
                 return
-            self.send_response(answer.status)
+            self.send_response(answer.status, answer.reason)
             for key, value in {"Content-Length": str(len(answer.body)), **answer.headers}.items():
                 if value is not None:
                     self.send_header(key, value)

@@ -45,9 +45,9 @@ class StageDefinedLater(PybuildError):
 
 
 class Stage(NamedTuple):
-    """``base`` is expanded; ``parent`` is the index of the stage it means, None if it is an image or scratch."""
+    """``base`` is expanded; ``parent`` is the number of the stage it means, None: an image or scratch."""
 
-    index: int
+    number: int  # from 0
     opening: From
     base: str
     parent: int | None
@@ -59,7 +59,7 @@ class Stage(NamedTuple):
 
     @property
     def display_name(self) -> str:
-        return self.name or f"stage-{self.index}"
+        return self.name or f"stage-{self.number}"
 
     @property
     def location(self) -> Location:
@@ -125,7 +125,10 @@ class Stages:
         return self.all[index]
 
     def origin(self, word: Word) -> int | None:
-        """The stage that --from means, by index or by name in any case; None: an image. Raises StageNotFound."""
+        """The stage that --from means, by number or by name in any case; None: an image.
+
+        Raises StageNotFound.
+        """
         text = word.text
         if _NUMBER.fullmatch(text):
             index = int(text)
@@ -159,9 +162,9 @@ class Stages:
     def check_order(self, stage: Stage, origins: Iterable[tuple[Word, int]]) -> None:
         """What a stage copies from must stand above it. Raises StageDefinedLater, StageCycle."""
         for word, index in origins:
-            if index == stage.index:
+            if index == stage.number:
                 raise _cycle(stage, word)
-            if index > stage.index:
+            if index > stage.number:
                 raise StageDefinedLater(
                     f'cannot copy from stage "{word.text}", it needs to be defined before '
                     f'the current stage "{stage.display_name}"',
@@ -179,7 +182,7 @@ class Stages:
         for stage, found in zip(self.all, origins, strict=True):
             for word, index in found:
                 # A stage's parent stands above it, so every cycle goes down at least once.
-                if index >= stage.index and _reaches(needs, index, stage.index):
+                if index >= stage.number and _reaches(needs, index, stage.number):
                     raise _cycle(stage, word)
 
 

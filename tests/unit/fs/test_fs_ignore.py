@@ -140,7 +140,7 @@ def test_names_that_are_not_utf8_can_be_ignored(tmp_path: Path) -> None:
     (tmp_path / "cafe").write_text("x")
     tree = IgnoredTree(DirectoryTree(str(tmp_path)), IgnoreRules.parse(b"caf\xe9", ".dockerignore"))
 
-    assert ["cafe"] == [entry.path for entry in tree.children("")]
+    assert [entry.path for entry in tree.children("")] == ["cafe"]
 
 
 class CountingTree:

@@ -62,7 +62,7 @@ def test_what_go_refuses_is_an_error(pattern: str) -> None:
     with pytest.raises(InvalidPattern) as caught:
         compile_match(pattern)
 
-    assert "invalid-pattern" == caught.value.code
+    assert caught.value.code == "invalid-pattern"
     assert f'"{pattern}"' in caught.value.message
 
 

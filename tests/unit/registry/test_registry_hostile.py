@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import base64
-import threading
 from collections.abc import Iterator
 
 import pytest
 
 from builder.core.descriptor import OCI_LAYER_GZIP, OCI_MANIFEST, Descriptor
 from builder.core.digest import Digest
+from builder.core.errors import PybuildError
 from builder.core.reference import Reference
-from builder.registry.answer import registry_words
 from builder.registry.auth import Authenticator, check_realm
 from builder.registry.client import HttpRegistryClient
 from builder.registry.config import Endpoint, RegistryConfig
@@ -25,6 +24,7 @@ from builder.registry.interface import (
 )
 from builder.registry.retry import EndpointFailed, Retry
 from builder.registry.transport import Request, Transport, redirected
+from builder.registry.words import registry_words
 from tests.support.registry import TLS_PEM, Answer, FakeRegistry
 
 BLOB = b"content" * 1000
@@ -45,9 +45,9 @@ def other() -> Iterator[FakeRegistry]:
         yield server
 
 
-def client_for(*hosts: str, config: str = "", proxies: dict[str, str] | None = None) -> HttpRegistryClient:
+def client_for(*hosts: str, config: str = "") -> HttpRegistryClient:
     auth = {"auth": base64.b64encode(b"me:hunter2").decode()}
-    transport, retry = Transport(proxies=proxies), Retry(sleep=lambda _: None)
+    transport, retry = Transport(), Retry(sleep=lambda _: None)
     store = CredentialStore({"auths": dict.fromkeys(hosts, auth)})
     authenticator = Authenticator(transport, store, retry)
     return HttpRegistryClient(RegistryConfig.parse(config.encode()), transport, authenticator, retry)
@@ -360,6 +360,37 @@ def test_error_body_is_capped_and_harmless(registry: FakeRegistry) -> None:
     assert len(caught.value.message) < 600
 
 
+def test_nothing_a_server_writes_reaches_the_terminal_raw(registry: FakeRegistry) -> None:
+    """Reason phrase, redirect target, digest and media types are somebody else's text too."""
+    registry.change("/manifests/", lambda _: Answer(400, reason="\x1b[2Jno"), times=1)
+    registry.redirect("/manifests/", "evil\x1b[2J://x", times=1)
+    registry.redirect("/manifests/", "http://x\x9b2J.invalid/", times=2)
+    header = {"Docker-Content-Digest": "\x1b[2J"}
+    registry.change("/manifests/", lambda a: a._replace(headers={**a.headers, **header}), times=1)
+    registry.change(
+        "/manifests/", lambda _: Answer(200, {"Content-Type": "\x1b[2J"}, b'{"schemaVersion": 2}')
+    )
+
+    for _ in range(5):
+        with pytest.raises(PybuildError) as caught:
+            manifest(client_for(), registry)
+        assert caught.value.message.isprintable()
+    assert len(registry.log) >= 5
+
+
+@pytest.mark.parametrize("length", ["²", "-1", "x", "1" * 30])
+def test_nonsense_in_content_length(registry: FakeRegistry, length: str) -> None:
+    """Ends in an error that is ours."""
+    registry.change("/blobs/", lambda a: a._replace(headers={"Content-Length": length}, cut=10))
+    registry.redirect("/manifests/", "/elsewhere")
+    registry.change("/elsewhere", lambda _: Answer(401, {"Content-Length": length}))
+
+    with pytest.raises(PybuildError):
+        fetch(client_for(), registry)
+    with pytest.raises(PybuildError):
+        manifest(client_for(), registry)
+
+
 def test_huge_error_body_is_not_read(registry: FakeRegistry) -> None:
     """A megabyte of "no" is cut; what is left of it is not JSON, and is not shown."""
     registry.fail("/manifests/", 400, body=b'{"message": "' + b"x" * (1 << 20) + b'"}')
@@ -383,120 +414,3 @@ def test_huge_error_body_is_not_read(registry: FakeRegistry) -> None:
 def test_registry_words(body: bytes, words: str) -> None:
     """Only what the specification, or Docker Hub's token server, means for people."""
     assert words == registry_words(body)
-
-
-# The way there
-
-
-def test_certificate_is_checked(registry: FakeRegistry) -> None:
-    """An unknown certificate is final, and the message says what to configure."""
-    with FakeRegistry(tls=True) as secure:
-        secure.push_image("app", "1", [], {})
-        config = f'[registry."{secure.host}"]\ninsecure = false'
-
-        with pytest.raises(RegistryUnavailable, match=r"TLS failed: .*certificate") as caught:
-            manifest(client_for(config=config), secure)
-        assert caught.value.hint is not None
-        assert "ca" in caught.value.hint
-        assert secure.log == []
-
-
-def test_configured_ca_and_insecure(registry: FakeRegistry) -> None:
-    """Either makes a self-signed registry work."""
-    with FakeRegistry(tls=True) as secure:
-        secure.push_image("app", "1", [], {})
-        for setting in (f'ca = "{TLS_PEM}"', "insecure = true"):
-            manifest(client_for(config=f'[registry."{secure.host}"]\n{setting}'), secure)
-        assert len(secure.log) == 2
-
-
-def test_insecure_falls_back_to_plain_http(registry: FakeRegistry) -> None:
-    """A registry without TLS that the user vouches for."""
-    manifest(client_for(config=f'[registry."{registry.host}"]\ninsecure = true'), registry)
-
-    assert registry.requests == ["GET /v2/app/manifests/1"]
-
-
-def test_missing_ca_file_is_named() -> None:
-    """The path is the user's mistake, not the registry's."""
-    with FakeRegistry(tls=True) as secure, pytest.raises(RegistryUnavailable, match=r"/no/such\.pem"):
-        manifest(client_for(config=f'[registry."{secure.host}"]\nca = "/no/such.pem"'), secure)
-
-
-@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
-def test_proxy_is_used_with_its_login(variable: str) -> None:
-    """For other machines; its password goes to it alone."""
-    with FakeRegistry() as proxy:
-        proxy.push_image("app", "1", [], {})
-        client = client_for(
-            config='[registry."m.lab:80"]\ninsecure = true\n[registry."r.lab"]\nmirrors = ["http://m.lab:80"]',
-            proxies={variable: f"http://me:hunter2@{proxy.host}", "HTTPS_PROXY": f"http://{proxy.host}"},
-        )
-        client.fetch_manifest(Reference.parse("r.lab/app:1"))
-        proxy.fail("GET", 403)
-        proxy.fail("CONNECT", 403)
-
-        # A proxy gets the whole address as the path.
-        assert proxy.requests[0] == "GET http://m.lab:80/v2/app/manifests/1"
-        login = "Basic " + base64.b64encode(b"me:hunter2").decode()
-        assert proxy.log[0].headers["proxy-authorization"] == login
-        with pytest.raises(RegistryUnavailable, match="the proxy does not connect") as caught:
-            client.fetch_manifest(Reference.parse("r.lab/app:1"))
-        assert "hunter2" not in caught.value.message
-
-
-def test_proxy_is_not_used_for_this_machine_or_exempt_hosts(registry: FakeRegistry) -> None:
-    """Loopback never, and what NO_PROXY names."""
-    with FakeRegistry() as proxy:
-        proxies = {"HTTP_PROXY": proxy.url, "HTTPS_PROXY": proxy.url, "NO_PROXY": "a.example, .b.example"}
-        manifest(client_for(proxies=proxies), registry)
-        transport = Transport(proxies=proxies)
-
-        def proxied(host: str) -> bool:
-            name = host.partition(":")[0]
-            return bool(transport._proxy("https", host, name))
-
-        assert not proxied("a.example")
-        assert not proxied("x.a.example:5000")
-        assert not proxied("x.b.example")
-        assert proxied("ab.example")
-        assert proxied("a.example.org")
-        assert proxy.log == []
-
-
-def test_nothing_is_opened_before_the_first_request() -> None:
-    """Making a client is free: urllib3 and ssl come with the first request."""
-    import subprocess
-    import sys
-
-    code = (
-        "import sys; from builder.registry.client import HttpRegistryClient; HttpRegistryClient.open();"
-        "print(sorted({'urllib3', 'msgspec', 'ssl', 'http.client', 'subprocess', 'json'} & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-
-    assert done.stdout == "[]\n"
-
-
-def test_cancel_wakes_a_reader_that_waits(registry: FakeRegistry) -> None:
-    """A server that stops sending holds nobody: no timeout is waited for."""
-    from builder.core.errors import Cancelled
-    from builder.core.job import Cancel
-
-    released = threading.Event()
-    cancel = Cancel()
-
-    def stall(answer: Answer) -> Answer:
-        cancel_soon.start()
-        return answer._replace(headers={"Content-Length": str(len(BLOB))}, body=b"", hold=released)
-
-    cancel_soon = threading.Thread(target=cancel.cancel)
-    registry.change("/blobs/", stall)
-    try:
-        with pytest.raises(Cancelled):
-            client_for().fetch_blob(
-                Reference.parse(f"{registry.host}/app"), DESCRIPTOR, lambda _: None, cancel=cancel
-            )
-    finally:
-        released.set()
-        cancel_soon.join()

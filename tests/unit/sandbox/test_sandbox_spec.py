@@ -68,10 +68,10 @@ def test_plan():
         "mount proc on /proc",
         "mount sysfs on /sys (ro)",
         "mount /dev, /dev/pts, /dev/shm, /dev/mqueue",
-        "mount tmpfs (size=1m) on /tmp/x",
         "mask /proc/acpi /proc/asound /proc/kcore /proc/keys /proc/latency_stats /proc/timer_list "
         "/proc/timer_stats /proc/sched_debug /proc/scsi /sys/firmware /sys/devices/virtual/powercap; "
         "make read-only /proc/bus /proc/fs /proc/irq /proc/sys /proc/sysrq-trigger",
+        "mount tmpfs (size=1m) on /tmp/x",
         'change to the working directory "/"',
         'set the hostname "buildkitsandbox"',
         'become user "0" with the default capabilities',

@@ -1,0 +1,291 @@
+"""The Dockerfile frontend: which stages are needed, and each of their instructions in turn."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import NamedTuple, assert_never
+
+from builder.core.errors import Unsupported
+from builder.core.image import ImageConfig
+from builder.core.platform import InvalidPlatform, Platform
+from builder.core.reference import Reference
+from builder.frontend.dockerfile.arguments import global_arguments, not_consumed
+from builder.frontend.dockerfile.convert_copy import check_image_origin, convert_copy, convert_workdir
+from builder.frontend.dockerfile.convert_meta import (
+    convert_arg,
+    convert_cmd,
+    convert_entrypoint,
+    convert_env,
+    convert_expose,
+    convert_healthcheck,
+    convert_label,
+    convert_maintainer,
+    convert_on_build,
+    convert_shell,
+    convert_stop_signal,
+    convert_user,
+    convert_volume,
+)
+from builder.frontend.dockerfile.convert_run import convert_run
+from builder.frontend.dockerfile.instructions import (
+    Arg,
+    Cmd,
+    Copy,
+    Entrypoint,
+    Env,
+    Expose,
+    From,
+    Healthcheck,
+    Instruction,
+    InvalidArguments,
+    Label,
+    Maintainer,
+    OnBuild,
+    Run,
+    Shell,
+    StopSignal,
+    User,
+    Volume,
+    Workdir,
+)
+from builder.frontend.dockerfile.meaning import interpret
+from builder.frontend.dockerfile.node import Directive, Word
+from builder.frontend.dockerfile.parser import parse
+from builder.frontend.dockerfile.scope import Scope, check_reference
+from builder.frontend.dockerfile.stage_state import DEFAULT_PATH, StageState
+from builder.frontend.dockerfile.stages import SCRATCH, Stage, Stages, split
+from builder.frontend.dockerfile.triggers import read_triggers
+from builder.frontend.interface import Bridge, FrontendRequest, FrontendResult, ResolvedImage
+from builder.llb.definition import Edge
+
+# Frontend images that are this language; "# syntax=" asks for another program otherwise.
+_SYNTAXES = ("docker.io/docker/dockerfile", "docker.io/docker/dockerfile-upstream")
+_BUILT_IN_SYNTAX = "dockerfile.v0"
+# Of what we do not know in a base's config, only this is kept by Docker.
+_KEPT_OF_BASE = ("os.version", "os.features")
+
+
+class DockerfileFrontend:
+    """Implements ``builder.frontend.interface.Frontend``."""
+
+    def convert(self, request: FrontendRequest, bridge: Bridge) -> FrontendResult:
+        tree = parse(request.source, file=request.file, cache=request.parse_cache)
+        _check_syntax(tree.directives)
+        instructions = [interpret(node) for node in tree.nodes]
+        return _Conversion(Scope(request, bridge, escape=tree.escape), instructions).run()
+
+
+class _Needed(NamedTuple):
+    """A stage that the target needs; ``image`` None: it builds on another stage or on scratch."""
+
+    stage: Stage
+    platform: Platform
+    image: ResolvedImage | None
+    triggers: tuple[Instruction, ...]
+
+
+class _Conversion:
+    """One call of ``convert``."""
+
+    def __init__(self, scope: Scope, instructions: list[Instruction]) -> None:
+        self._scope = scope
+        self._request = scope.request
+        self._globals = global_arguments(scope.request)
+        arguments, blocks = split(instructions)
+        for arg in arguments:
+            self._set_globals(arg)
+        for instruction in instructions:
+            if isinstance(instruction, Arg):
+                scope.declared.update(argument.name for argument in instruction.arguments)
+        self._platforms: dict[int, Platform] = {}
+        self._stages = Stages(blocks, self._base)
+        self._states: dict[int, StageState] = {}
+        self._is_alone = len(self._stages.all) + self._stages.images_copied_from() == 1
+
+    def run(self) -> FrontendResult:
+        request = self._request
+        target = self._stages.target(request.target)
+        for needed in self._needed(target):
+            self._convert_stage(needed)
+        state = self._states[target.number]
+        image = dataclasses.replace(state.image, labels={**state.image.labels, **request.labels})
+        if request.platform != request.build_platform:
+            # It was asked for, so the result says so, even if its last FROM is for another platform.
+            image = dataclasses.replace(image, platform=request.platform)
+        unused = not_consumed(request, self._scope.declared)
+        if unused:
+            self._scope.warn(
+                f"one or more build args were not consumed: {', '.join(unused)}",
+                "declare them with ARG",
+                None,
+            )
+        return FrontendResult(
+            definition=self._scope.graph.build(state.edge), image=image, warnings=self._scope.warnings
+        )
+
+    def _set_globals(self, arg: Arg) -> None:
+        for argument in arg.arguments:
+            given = self._request.build_args.get(argument.name)
+            if given is not None:
+                self._globals[argument.name] = given
+            elif argument.default is not None:
+                self._globals[argument.name] = self._scope.expand(argument.default, self._globals)
+
+    def _base(self, opening: From) -> str:
+        """The name behind FROM, expanded; also where a FROM is checked that no stage needs."""
+        base = self._scope.expand(opening.base, self._globals)
+        if not base:
+            raise InvalidArguments(
+                f'the base name "{opening.base.text}" is blank',
+                hint="give its ARG a default, or a value with --build-arg",
+                location=opening.base.location,
+            )
+        return base
+
+    def _platform(self, opening: From) -> Platform:
+        word = opening.platform
+        if word is None:
+            return self._request.platform
+        text = self._scope.expand(word, self._globals)
+        try:
+            return Platform.parse(text)
+        except InvalidPlatform as error:
+            raise error.at(word.location) from None
+
+    def _needed(self, target: Stage) -> list[_Needed]:
+        """In the order of the file, which is one in which each comes after what it builds on."""
+        for stage in self._stages.all:
+            self._platforms[stage.number] = self._platform(stage.opening)
+            if stage.parent is None and stage.base != SCRATCH:
+                check_reference(stage.base, stage.opening.base.location)
+        found: dict[int, _Needed] = {}
+        pending = [target]
+        while pending:
+            stage = pending.pop()
+            if stage.number in found:
+                continue
+            needed = found[stage.number] = self._look_at(stage)
+            origins = self._stages.origins((*needed.triggers, *stage.instructions))
+            self._stages.check_order(stage, origins)
+            pending.extend(self._stages.all[number] for _, number in origins)
+            if stage.parent is not None:
+                pending.append(self._stages.all[stage.parent])
+        return [found[number] for number in sorted(found)]
+
+    def _look_at(self, stage: Stage) -> _Needed:
+        platform = self._platforms[stage.number]
+        image = None
+        texts: tuple[str, ...] = ()
+        if stage.parent is not None:
+            parent = self._stages.all[stage.parent]
+            texts = tuple(each.expression for each in parent.instructions if isinstance(each, OnBuild))
+        elif stage.base != SCRATCH:
+            image = self._scope.resolve(stage.base, platform, stage.opening.base.location)
+            texts = image.config.on_build
+        triggers = read_triggers(texts, stage.location)
+        for trigger in triggers:
+            if isinstance(trigger, Arg):
+                self._scope.declared.update(argument.name for argument in trigger.arguments)
+        return _Needed(stage, platform, image, triggers)
+
+    def _convert_stage(self, needed: _Needed) -> None:
+        stage = needed.stage
+        state = self._start(needed)
+        self._states[stage.number] = state
+        for instruction in needed.triggers:
+            self._convert(state, instruction, is_trigger=True)
+        for instruction in stage.instructions:
+            self._convert(state, instruction, is_trigger=False)
+
+    def _start(self, needed: _Needed) -> StageState:
+        stage, platform, resolved, triggers = needed
+        display_name = "" if self._is_alone else stage.display_name
+        if stage.parent is not None:
+            state = StageState.above(self._states[stage.parent], display_name=display_name)
+        else:
+            config = _empty_image(platform) if resolved is None else _base_image(resolved.config)
+            state = StageState(self._scope, display_name=display_name, platform=platform, image=config)
+        state.count_steps((*triggers, *stage.instructions), has_source=resolved is not None)
+        if resolved is not None:
+            name = state.step_name(f"FROM {Reference.parse(stage.base).with_default_tag()}")
+            state.edge = self._scope.image(resolved, platform, name, stage.location)
+        return state
+
+    def _origin(self, origin: Word) -> Edge:
+        """The tree that --from means."""
+        number = self._stages.origin(origin)
+        if number is not None:
+            edge = self._states[number].edge
+            return self._scope.nothing() if edge is None else edge
+        check_image_origin(origin)
+        if origin.text == SCRATCH:
+            return self._scope.nothing()
+        platform = self._request.platform
+        resolved = self._scope.resolve(origin.text, platform, origin.location)
+        name = f"FROM {Reference.parse(origin.text).with_default_tag()}"
+        return self._scope.image(resolved, platform, name, origin.location)
+
+    def _convert(self, state: StageState, instruction: Instruction, *, is_trigger: bool) -> None:
+        match instruction:
+            case Run():
+                convert_run(state, instruction, is_trigger=is_trigger)
+            case Copy():
+                source = None if instruction.origin is None else self._origin(instruction.origin)
+                convert_copy(state, instruction, source, is_trigger=is_trigger)
+            case Workdir():
+                convert_workdir(state, instruction, is_trigger=is_trigger)
+            case Arg():
+                convert_arg(state, instruction, self._globals)
+            case Env():
+                convert_env(state, instruction)
+            case Label():
+                convert_label(state, instruction)
+            case User():
+                convert_user(state, instruction)
+            case Cmd():
+                convert_cmd(state, instruction)
+            case Entrypoint():
+                convert_entrypoint(state, instruction)
+            case Shell():
+                convert_shell(state, instruction)
+            case Expose():
+                convert_expose(state, instruction)
+            case Volume():
+                convert_volume(state, instruction)
+            case StopSignal():
+                convert_stop_signal(state, instruction)
+            case Healthcheck():
+                convert_healthcheck(state, instruction)
+            case OnBuild():
+                convert_on_build(state, instruction)
+            case Maintainer():
+                convert_maintainer(state, instruction)
+            case From():
+                raise AssertionError("FROM begins a stage, it is not within one")
+            case _:
+                assert_never(instruction)
+
+
+def _check_syntax(directives: tuple[Directive, ...]) -> None:
+    """Raises Unsupported where another program is asked to read the file."""
+    for directive in directives:
+        words = directive.value.split()
+        if directive.name != "syntax" or not words or words[0] == _BUILT_IN_SYNTAX:
+            continue
+        check_reference(words[0], directive.location)
+        if Reference.parse(words[0]).repository not in _SYNTAXES:
+            raise Unsupported(
+                f'the frontend "{words[0]}" is not supported',
+                hint="pybuild reads the language of docker/dockerfile itself and runs no frontend images",
+                location=directive.location,
+            )
+
+
+def _empty_image(platform: Platform) -> ImageConfig:
+    return ImageConfig(platform=platform, env=(f"PATH={DEFAULT_PATH}",), working_dir="/")
+
+
+def _base_image(config: ImageConfig) -> ImageConfig:
+    """What a new image takes from its base."""
+    kept = {name: value for name, value in config.extra_root.items() if name in _KEPT_OF_BASE}
+    return dataclasses.replace(config, created="", extra={}, extra_root=kept)

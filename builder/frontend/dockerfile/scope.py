@@ -1,0 +1,112 @@
+"""What the conversion of one Dockerfile shares: request, graph, images, warnings, expansion."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from builder.core.errors import PybuildError
+from builder.core.events import Warned
+from builder.core.location import Location
+from builder.core.platform import Platform
+from builder.core.reference import Reference
+from builder.frontend.dockerfile.node import Word
+from builder.frontend.dockerfile.suggest import did_you_mean
+from builder.frontend.dockerfile.words import Expansion, Mode, expand, expand_words
+from builder.frontend.interface import Bridge, FrontendRequest, ResolvedImage
+from builder.llb.definition import DefinitionBuilder, Edge, Vertex
+from builder.llb.ops import FileOp, SourceOp
+
+# A shell's parameters ($1, $@) are empty here and no mistake that a declaration would mend.
+_DECLARABLE = re.compile(r"[^\W\d]\w*")
+
+
+class Scope:
+    """One conversion; not thread-safe."""
+
+    def __init__(self, request: FrontendRequest, bridge: Bridge, *, escape: str) -> None:
+        self.request = request
+        self.graph = DefinitionBuilder()
+        self.mode = Mode(escape=escape)
+        self.declared: set[str] = set()  # the names of every ARG
+        self._bridge = bridge
+        self._images: dict[tuple[str, Platform], ResolvedImage] = {}
+        self._warnings: dict[Warned, None] = {}
+
+    @property
+    def warnings(self) -> tuple[Warned, ...]:
+        return tuple(self._warnings)
+
+    def warn(self, message: str, hint: str | None, location: Location | None) -> None:
+        """Once, however often it is said."""
+        self._warnings[Warned(message, hint, location)] = None
+
+    def expand(self, word: Word, env: Mapping[str, str], mode: Mode | None = None) -> str:
+        """The word's value; warns of names that are not set. Raises InvalidExpansion."""
+        try:
+            text, unset = expand(word.text, env, mode or self.mode)
+        except PybuildError as error:
+            raise error.at(word.location) from None
+        self._warn_of_unset(unset, env, word.location)
+        return text
+
+    def expand_words(self, word: Word, env: Mapping[str, str]) -> tuple[str, ...]:
+        """As ``expand``, split at blanks."""
+        try:
+            words, unset = expand_words(word.text, env, self.mode)
+        except PybuildError as error:
+            raise error.at(word.location) from None
+        self._warn_of_unset(unset, env, word.location)
+        return words
+
+    def shown(self, text: str, env: Mapping[str, str], *, is_run: bool) -> str:
+        """An instruction for the progress display; whatever cannot be expanded stays."""
+        mode = self.mode._replace(keeps_quotes=is_run, keeps_unset=is_run)
+        try:
+            expansion = expand(text, env, mode)
+        except PybuildError:
+            expansion = Expansion(text)
+        keyword, blank, rest = expansion.text.partition(" ")
+        return keyword.upper() + blank + rest
+
+    def resolve(self, text: str, platform: Platform, location: Location) -> ResolvedImage:
+        """Asks the bridge once for each image."""
+        key = (text, platform)
+        if key not in self._images:
+            try:
+                self._images[key] = self._bridge.resolve_image(text, platform)
+            except PybuildError as error:
+                raise error.at(location) from None
+        return self._images[key]
+
+    def image(self, image: ResolvedImage, platform: Platform, name: str, location: Location) -> Edge:
+        """Pinned: the same definition for as long as the name means the same."""
+        reference = Reference.parse(image.reference).with_digest(image.digest)
+        op = SourceOp(identifier=f"docker-image://{reference}")
+        return self.graph.add(Vertex(op=op, platform=platform, name=name, location=location))
+
+    def context(self) -> Edge:
+        """The build context, one vertex for all who read it."""
+        name = "[internal] load build context"
+        return self.graph.add(Vertex(op=SourceOp(identifier="local://context"), name=name))
+
+    def nothing(self) -> Edge:
+        """An empty tree, where a vertex must stand for it."""
+        return self.graph.add(Vertex(op=FileOp(actions=(), base=-1), name="[internal] empty tree"))
+
+    def _warn_of_unset(self, names: Iterable[str], env: Mapping[str, str], location: Location) -> None:
+        for name in names:
+            if _DECLARABLE.fullmatch(name):
+                self.warn(
+                    f'usage of undefined variable "${name}"',
+                    did_you_mean(name, env, otherwise=f"declare it with ARG, or write ${{{name}:-default}}"),
+                    location,
+                )
+
+
+def check_reference(text: str, location: Location) -> None:
+    """Raises InvalidReference."""
+    try:
+        Reference.parse(text)
+    except PybuildError as error:
+        raise error.at(location) from None
