@@ -42,11 +42,13 @@ def _encode(value: object, out: list[bytes]) -> None:
         case bool():
             out.append(b"t;" if value else b"f;")
         case enum.Enum():
+            out.append(f"e{type(value).__name__}:".encode())
             _encode(value.value, out)
         case int():
             out.append(b"i%d;" % value)
         case str():
-            data = value.encode("utf-8", "surrogateescape")
+            # Not surrogateescape: the two halves of an escaped "é" would equal the letter itself.
+            data = value.encode("utf-8", "surrogatepass")
             out.append(b"s%d:" % len(data) + data)
         case bytes():
             out.append(b"b%d:" % len(value) + value)

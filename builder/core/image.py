@@ -69,8 +69,8 @@ class ImageConfig:
         inner = document.get("config") or {}
         health = inner.get("Healthcheck")
         known = {
-            "User", "Env", "Entrypoint", "Cmd", "WorkingDir", "Labels", "ExposedPorts", "Volumes", "StopSignal",
-            "Shell", "Healthcheck", "OnBuild", "ArgsEscaped",
+            "User", "Env", "Entrypoint", "Cmd", "WorkingDir", "Labels", "ExposedPorts", "Volumes",
+            "StopSignal", "Shell", "Healthcheck", "OnBuild", "ArgsEscaped",
         }  # fmt: skip
         known_root = {"architecture", "os", "variant", "created", "author", "config", "rootfs", "history"}
         return cls(

@@ -10,7 +10,8 @@ class Mount(NamedTuple):
 
     ``type`` is ``overlay``, ``bind``, ``tmpfs``, ``proc`` … ``target`` is absolute inside the new root.
     An overlay's options are ``lowerdir+=PATH`` (top first, one option each), ``upperdir=`` and ``workdir=``;
-    without an upper it is read-only. A bind's options may hold ``ro``, ``nosuid``, ``nodev``, ``noexec``, ``rec``.
+    without an upper it is read-only. A bind's options may hold ``ro``, ``nosuid``, ``nodev``, ``noexec``
+    and ``rec``.
     """
 
     type: str

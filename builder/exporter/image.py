@@ -29,7 +29,7 @@ def _matched(history: Sequence[History], chain: Sequence[Snapshot]) -> list[Hist
     for entry in history:
         if not entry.is_empty_layer:
             if count >= len(chain):
-                entry = replace(entry, is_empty_layer=True)  # noqa: PLW2901 (the entry as it will be)
+                entry = replace(entry, is_empty_layer=True)
             else:
                 count += 1
         matched.append(entry)

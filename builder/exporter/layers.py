@@ -70,7 +70,10 @@ class Layers:
         return Descriptor(media_type=OCI_LAYER, digest=diff_id, size=self._snapshots.tar_size(snapshot.name))
 
     def write(self, snapshot: Snapshot, sink: Callable[[bytes], object]) -> None:
-        """The bytes that ``descriptor`` describes. Raises DigestMismatch if a tar made again came out otherwise."""
+        """The bytes that ``descriptor`` describes.
+
+        Raises DigestMismatch if a tar made again came out otherwise, and BlobNotFound.
+        """
         layer = self.descriptor(snapshot)
         if snapshot.layer is not None and layer.digest == snapshot.layer.digest:
             with self._content.open(layer.digest) as blob:

@@ -80,10 +80,10 @@ class _Applier:
                 raise BadArchive(f'"{_shown(member.name)}" stands for the root and is not a directory')
             return
         above, _, base = name.rpartition("/")
+        if WHITEOUT_PREFIX in above and not _is_kept(name, above):
+            return
         if base.startswith(WHITEOUT_PREFIX):
             self._apply_whiteout(above, base)
-            return
-        if META_PREFIX in name and any(part.startswith(META_PREFIX) for part in above.split("/")):
             return
         if self._last is not None and self._last[0] == above:
             place = self._last[1]
@@ -333,6 +333,16 @@ def clean(name: str) -> str:
         elif part not in ("", "."):
             parts.append(part)
     return "/".join(parts)
+
+
+def _is_kept(name: str, above: str) -> bool:
+    """False for what aufs left below its own directories; other reserved names are not for directories."""
+    for part in above.split("/"):
+        if part.startswith(META_PREFIX):
+            return False
+        if part.startswith(WHITEOUT_PREFIX):
+            raise BadArchive(f'"{_shown(name)}" lies below a name that is reserved for whiteouts')
+    return True
 
 
 def _shown(name: str) -> str:

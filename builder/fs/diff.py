@@ -8,7 +8,7 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from builder.core.errors import Unsupported
+from builder.core.errors import Kind, PybuildError, Unsupported
 from builder.fs.layer import CAPABILITY, OPAQUE_MARKER, WHITEOUT_PREFIX, LayerStats
 from builder.fs.tar import ENCODING, TarMember
 from builder.fs.tarwrite import ChangedWhileRead, TarWriter
@@ -25,6 +25,20 @@ _FOREIGN_XATTRS = {
     "trusted.overlay.metacopy": "metacopy",
     "user.overlay.metacopy": "metacopy",
 }
+
+
+class ReservedName(PybuildError):
+    """A file that every reader of the layer would take for the deletion of another one."""
+
+    kind = Kind.INVALID
+    code = "reserved-name"
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f'"{path}" cannot be kept in an image layer',
+            hint="names that begin with .wh. mean deleted files there; remove or rename it in the same step",
+        )
+        self.path = path
 
 
 class _Item(NamedTuple):
@@ -128,9 +142,14 @@ class _LayerWriter:
         os.close(self._fd)
         self._fd = fd
 
+    def _path(self, frame: _Frame, name: str) -> str:
+        if name.startswith(WHITEOUT_PREFIX):
+            raise ReservedName(frame.path + name)
+        return frame.path + name
+
     def _enter(self, above: _Frame, item: _Item) -> None:
         fd = self._fd
-        path = above.path + item.name
+        path = self._path(above, item.name)
         st = item.st
         xattrs = _xattr_names(fd)
         _refuse_foreign(path, xattrs)
@@ -154,7 +173,7 @@ class _LayerWriter:
 
     def _leaf(self, frame: _Frame, item: _Item) -> None:
         name, st = item
-        path = frame.path + name
+        path = self._path(frame, name)
         if is_whiteout(st):
             if self._parent is None or self._lower(frame, path) is not None:
                 self._write_parents()

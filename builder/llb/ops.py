@@ -11,8 +11,8 @@ from builder.core.canonical import unhashed
 class SourceOp:
     """Something from outside; no inputs, one output.
 
-    ``identifier`` is ``docker-image://docker.io/library/busybox:latest@sha256:…``, ``local://NAME`` (a directory that
-    the session knows under that name: "context"), and later ``git://…``, ``https://…``, ``oci-layout://…``.
+    ``identifier`` is ``docker-image://docker.io/library/busybox:latest@sha256:…``, ``local://NAME`` (a directory
+    that the session knows under that name: "context"), and later ``git://…``, ``https://…``, ``oci-layout://…``.
     """
 
     identifier: str
@@ -21,7 +21,10 @@ class SourceOp:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputMount:
-    """Where an input of an exec is mounted; ``input`` -1: an empty tree. ``output`` None: writes are dropped."""
+    """Where an input of an exec is mounted.
+
+    ``input`` -1 is an empty tree; with ``output`` None what the process writes there is dropped.
+    """
 
     input: int
     target: str
@@ -51,8 +54,8 @@ class ExecOp:
 class CopyAction:
     """Copies one source path (or pattern) of an input into the tree that the file op makes.
 
-    With the meaning of COPY/ADD: a directory copies its contents; ``destination`` ends in "/" (or is an existing
-    directory): a file is placed inside it under its own name.
+    With the meaning of COPY/ADD: a directory copies its contents; ``destination`` ends in "/" (or is an
+    existing directory): a file is placed inside it under its own name.
     """
 
     input: int  # index into the vertex's inputs

@@ -29,7 +29,8 @@ def run_attached(
 ) -> int:
     """Start a process with the caller's streams, and give back its exit code.
 
-    ``start`` is called once, with descriptors that this function owns. Main thread only: it sets signal handlers.
+    ``start`` is called once, with descriptors that this function owns. Main thread only: it sets signal
+    handlers.
     """
     if is_terminal:
         return _run_with_terminal(start, stdin=stdin, stdout=stdout, is_interactive=is_interactive)

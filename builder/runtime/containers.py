@@ -14,8 +14,13 @@ from pathlib import Path
 from builder.core.errors import Kind, PybuildError
 from builder.store.interface import Rows, StateDirectory
 
-_ADJECTIVES = "brave calm clever eager fair fond gentle happy jolly keen kind lively merry neat proud quick sunny tidy".split()
-_NOUNS = "badger beaver crane dolphin falcon finch heron ibex lark lynx marten otter owl puffin raven robin seal swift".split()
+_ADJECTIVES = (
+    "brave calm clever eager fair fond gentle happy jolly keen kind lively merry neat proud quick sunny tidy"
+).split()
+_NOUNS = (
+    "badger beaver crane dolphin falcon finch heron ibex lark lynx marten otter owl puffin raven robin seal"
+    " swift"
+).split()
 
 
 class ContainerNotFound(PybuildError):
@@ -58,7 +63,7 @@ class Container:
 
 
 class ContainerStore:
-    """See the module. A running container's process holds a lock file, so a killed one is known to be over."""
+    """See the module. A running container's process holds a lock file: a killed one is known to be over."""
 
     def __init__(self, state: StateDirectory, rows: Rows) -> None:
         self._root = state.containers
@@ -123,7 +128,10 @@ class ContainerStore:
         return found[0]
 
     def delete(self, container: Container) -> None:
-        """The row; the directory is the caller's to remove, afterwards. Raises ContainerConflict if it runs."""
+        """The row; the directory is the caller's to remove, afterwards.
+
+        Raises ContainerConflict if it runs.
+        """
         if container.status == "running":
             raise ContainerConflict(
                 f'container "{container.name}" is running',

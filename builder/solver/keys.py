@@ -12,7 +12,10 @@ _SCHEMA = b"pybuild-key-v1\n"
 
 
 def cache_key(op: Digest, components: Sequence[tuple[str, Digest, int]]) -> Digest:
-    """Components are ("key", input's key, input's output) or ("content", content digest, 0), in input order."""
+    """The key of a step.
+
+    Components are ("key", input's key, input's output) or ("content", content digest, 0), in input order.
+    """
     h = hashlib.sha256(_SCHEMA)
     h.update(f"op {op}\n".encode())
     for kind, digest, output in components:

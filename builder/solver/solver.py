@@ -1,8 +1,9 @@
 """Solves a definition: keys first, then only the work that no record answers.
 
-One coordinator thread (the caller's) owns all state; workers post what they finished to its queue. A step goes
-through: inputs' keys and contents known → key → look-up → hit, or, if somebody wants its result, miss → inputs'
-results → run. Nobody wants a result of a step whose users were all hits, so the work is pulled from the target.
+One coordinator thread (the caller's) owns all state; workers post what they finished to its queue. A step
+goes through: inputs' keys and contents known → key → look-up → hit, or, if somebody wants its result, miss →
+inputs' results → run. Nobody wants a result of a step whose users were all hits, so the work is pulled from
+the target.
 """
 
 from __future__ import annotations
@@ -75,7 +76,10 @@ class Solver(Generic[R]):
         self._on_result = on_result
 
     def solve(self, definition: Definition, job: Job) -> R | None:
-        """The result of the target; None for scratch. Raises PybuildError with the failing step's location."""
+        """The result of the target; None for scratch.
+
+        Raises PybuildError with the failing step's location.
+        """
         if definition.target is None:
             return None
         run = _Run(self._cache, self._results, job, self._on_result)
@@ -85,7 +89,7 @@ class Solver(Generic[R]):
             try:
                 return run.to_the_end(definition.target.vertex, workers)[definition.target.output]
             except BaseException as error:
-                # Whoever waits inside a step (a process, a lock) must come back before the workers are joined.
+                # Whoever waits inside a step (a process, a lock) must come back before workers are joined.
                 job.cancel.cancel()
                 run.give_up(error)
                 raise

@@ -9,7 +9,10 @@ from types import TracebackType
 
 
 class Workers:
-    """A pool that grows with its work. Slotted work is bounded by ``parallelism``, the rest by its own limit."""
+    """A pool that grows with its work.
+
+    Slotted work is bounded by ``parallelism``, the rest by its own limit.
+    """
 
     # Key work (hashing of contexts) is bound by the processors, not by waiting.
     _UNSLOTTED = 4

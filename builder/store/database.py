@@ -50,13 +50,17 @@ CREATE TABLE IF NOT EXISTS records (
     inputs BLOB NOT NULL,
     created_at REAL NOT NULL
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS contents (   -- (source key, selector) -> content digest: a memo, never part of a key
+CREATE TABLE IF NOT EXISTS contents (   -- (source key, selector) -> content digest: a memo, no part of a key
     source TEXT NOT NULL,
     selector TEXT NOT NULL,
     digest TEXT NOT NULL,
     PRIMARY KEY (source, selector)
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS parses (key BLOB PRIMARY KEY, value BLOB NOT NULL, used_at REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS parses (
+    key BLOB PRIMARY KEY,
+    value BLOB NOT NULL,
+    used_at REAL NOT NULL
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS containers (
     id TEXT PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
@@ -97,7 +101,7 @@ class Database:
             connection = sqlite3.connect(path, timeout=60, isolation_level=None, check_same_thread=False)
         try:
             with _translated():
-                # Kill safety comes from the journal; power loss may cost the newest records, never consistency.
+                # Kill safety comes from the journal; power loss may cost the newest records, not consistency.
                 connection.execute("PRAGMA journal_mode=WAL")
                 connection.execute("PRAGMA synchronous=NORMAL")
                 if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:

@@ -98,10 +98,13 @@ class Snapshotter(Protocol):
         """Whether a tree can be used: known, and its topmost directory or stored form is there."""
 
     def chain(self, name: str) -> list[Snapshot]:
-        """Base first, down to and including ``name``; [] for the empty tree. Raises PybuildError if broken."""
+        """Base first, down to and including ``name``; [] for the empty tree.
+
+        Raises PybuildError if broken.
+        """
 
     def lowers(self, name: str) -> list[str]:
-        """The directories of a tree, top first, at most a few hundred; unpacks what is not yet a directory."""
+        """The directories of a tree, top first, at most a few hundred; unpacks what is no directory yet."""
 
     def prepare(self, parent: str, *, within: Path | None = None) -> ActiveSnapshot:
         """A fresh writable tree; in scratch, or in an empty directory that outlives the process."""
@@ -160,7 +163,7 @@ class ImageStore(Protocol):
         """Idempotent."""
 
     def find(self, name: str) -> Image:
-        """By reference ("app", "app:1", "docker.io/library/app@sha256:…") or id, whole or an unambiguous prefix.
+        """By reference ("app", "app:1", "docker.io/library/app@sha256:…") or id, or its unambiguous beginning.
 
         Raises ImageNotFound, InvalidReference.
         """
@@ -202,7 +205,7 @@ class StateDirectory(Protocol):
 
     @property
     def scratch(self) -> Path:
-        """This process's own; gone when the store is closed, or swept after a kill."""
+        """Of this process alone; gone when the store is closed, or swept after a kill."""
 
 
 class Rows(Protocol):

@@ -16,7 +16,7 @@ from builder.store.database import Database, Row, Value, text
 from builder.store.interface import ActiveSnapshot, Snapshot
 from builder.store.state import StateDir, remove_tree
 
-# overlayfs takes 500 lower directories (fs/overlayfs/params.h OVL_MAX_STACK); beyond this a chain is made flat.
+# overlayfs takes 500 lower directories (fs/overlayfs/params.h OVL_MAX_STACK); a longer chain is made flat.
 _MAX_LOWERS = 400
 
 _COLUMNS = "name, parent, depth, diff_id, blob, media_type, blob_size, created_at"

@@ -115,7 +115,8 @@ class StateDir:
     def exclusively(self) -> Iterator[bool]:
         """Whether no other job uses the store; if so, nobody can start one before the block ends.
 
-        For collection only: on a refusal the shared lock is free for a moment, so the caller must hold nothing.
+        For collection only: on a refusal the shared lock is free for a moment, so the caller must hold
+        nothing.
         """
         is_alone = _try_lock(self._lock)
         if not is_alone:

@@ -9,7 +9,6 @@ from builder.frontend.dockerfile.arguments import NOT_IN_ENVIRONMENT
 from builder.frontend.dockerfile.gotext import format_duration, quote, quote_list, quote_rune
 from builder.frontend.dockerfile.instructions import (
     Arg,
-    Argument,
     Cmd,
     Command,
     Entrypoint,
@@ -67,25 +66,23 @@ def _pairs_text(keyword: str, pairs: Sequence[tuple[str, str]]) -> str:
 
 
 def convert_arg(state: StageState, arg: Arg, global_arguments: dict[str, str]) -> None:
-    """Unlike ENV, from left to right: a later argument's default sees the earlier one."""
+    """Unlike ENV, from left to right: a later argument's default sees the earlier one.
+
+    The history has the default that the file gives, not the value that it got.
+    """
     shown = []
-    for argument in arg.arguments:
-        state.scope.declared.add(argument.name)
-        value = _argument_value(state, argument, global_arguments)
-        if value is not None and argument.name not in NOT_IN_ENVIRONMENT:
-            state.set_variable(argument.name, value)
-        state.arguments.append((argument.name, value or ""))
-        shown.append(argument.name if value is None else f"{argument.name}={value}")
+    for name, default_word in arg.arguments:
+        state.scope.declared.add(name)
+        given = state.scope.request.build_args.get(name)
+        default = None if default_word is None else state.expand(default_word)
+        shown.append(name if default is None else f"{name}={default}")
+        value = given if given is not None else default
+        if value is None:
+            value = global_arguments.get(name)
+        if value is not None and name not in NOT_IN_ENVIRONMENT:
+            state.set_variable(name, value)
+        state.arguments.append((name, value or ""))
     state.commit(f"ARG {' '.join(shown)}")
-
-
-def _argument_value(state: StageState, argument: Argument, global_arguments: dict[str, str]) -> str | None:
-    given = state.scope.request.build_args.get(argument.name)
-    if given is not None:
-        return given
-    if argument.default is not None:
-        return state.expand(argument.default)
-    return global_arguments.get(argument.name)
 
 
 def convert_user(state: StageState, user: User) -> None:

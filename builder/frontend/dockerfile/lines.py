@@ -51,6 +51,9 @@ class LogicalLine(NamedTuple):
 
     def locate(self, start: int, end: int) -> Location:
         """The physical range of ``text[start:end]``."""
+        if len(self.segments) == 1:  # nearly always
+            _, line, column = self.segments[0]
+            return Location(line, column + start, line, column + end, self.file)
         first_line, first_column = self._position(start)
         if end == start:
             return Location(first_line, first_column, first_line, first_column, self.file)
@@ -59,8 +62,7 @@ class LogicalLine(NamedTuple):
 
     def _position(self, offset: int) -> tuple[int, int]:
         segments = self.segments
-        at = 0 if len(segments) == 1 else max(bisect_right(segments, offset, key=_offset_of) - 1, 0)
-        segment = segments[at]
+        segment = segments[bisect_right(segments, offset, key=_offset_of) - 1]
         return segment.line, segment.column + offset - segment.offset
 
 

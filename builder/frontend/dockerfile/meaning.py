@@ -328,22 +328,12 @@ def _on_build(node: Node, _: Flags) -> OnBuild:
 
 def _at_least_one(node: Node) -> None:
     if not node.words:
-        keyword = node.keyword.upper()
-        raise _wrong(
-            f"{keyword} requires at least one argument",
-            f"the reference of {keyword} has examples",
-            node.location,
-        )
+        raise _wrong(f"{node.keyword.upper()} requires at least one argument", _usage(node), node.location)
 
 
 def _exactly_one(node: Node) -> Word:
     if len(node.words) != 1:
-        keyword = node.keyword.upper()
-        raise _wrong(
-            f"{keyword} requires exactly one argument",
-            f"the reference of {keyword} has examples",
-            node.location,
-        )
+        raise _wrong(f"{node.keyword.upper()} requires exactly one argument", _usage(node), node.location)
     return node.words[0]
 
 

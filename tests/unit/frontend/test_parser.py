@@ -34,28 +34,31 @@ def test_words_and_flags_know_their_columns() -> None:
     """Every flag and word has the line and columns at which it is written."""
     node = only_node("  COPY --from=b --x='y z'\ta  ü c\n")
 
-    assert (1, 3, 1, 7) == place(node.keyword_location)
-    assert [("--from=b", (1, 8, 1, 16)), ("--x=y z", (1, 17, 1, 26))] == placed(node.flags)
-    assert [("a", (1, 27, 1, 28)), ("ü", (1, 30, 1, 31)), ("c", (1, 32, 1, 33))] == placed(node.words)
-    assert (1, 3, 1, 33) == place(node.location)
+    assert place(node.keyword_location) == (1, 3, 1, 7)
+    assert placed(node.flags) == [("--from=b", (1, 8, 1, 16)), ("--x=y z", (1, 17, 1, 26))]
+    assert placed(node.words) == [("a", (1, 27, 1, 28)), ("ü", (1, 30, 1, 31)), ("c", (1, 32, 1, 33))]
+    assert place(node.location) == (1, 3, 1, 33)
 
 
 def test_a_word_across_continuations_spans_lines() -> None:
     """Columns of continued lines are those of the physical lines, comments between them or not."""
     node = only_node("FROM a\\\nb\\\n# comment\n\n  c  d \\\n\\\n  e\n")
 
-    assert [("ab", (1, 6, 2, 2)), ("c", (5, 3, 5, 4)), ("d", (5, 6, 5, 7)), ("e", (7, 3, 7, 4))] == placed(
-        node.words
-    )
-    assert (1, 1, 7, 4) == place(node.location)
+    assert placed(node.words) == [
+        ("ab", (1, 6, 2, 2)),
+        ("c", (5, 3, 5, 4)),
+        ("d", (5, 6, 5, 7)),
+        ("e", (7, 3, 7, 4)),
+    ]
+    assert place(node.location) == (1, 1, 7, 4)
 
 
 def test_a_keyword_behind_an_empty_continuation_is_on_its_own_line() -> None:
     """The instruction begins with the escape character, its keyword on the line below."""
     node = only_node("\\\n RUN x\n")
 
-    assert (1, 1, 2, 7) == place(node.location)
-    assert (2, 2, 2, 5) == place(node.keyword_location)
+    assert place(node.location) == (1, 1, 2, 7)
+    assert place(node.keyword_location) == (2, 2, 2, 5)
 
 
 def test_locations_name_the_file() -> None:
@@ -87,22 +90,22 @@ def test_pairs_are_triples() -> None:
     """ENV and LABEL have key, value and separator, each where it is written."""
     node = only_node("ENV a= 'b c'=\"d e\"\n")
 
-    assert [
+    assert placed(node.words) == [
         ("a", (1, 5, 1, 6)),
         ("", (1, 7, 1, 7)),
         ("=", (1, 6, 1, 7)),
         ("'b c'", (1, 8, 1, 13)),
         ('"d e"', (1, 14, 1, 19)),
         ("=", (1, 13, 1, 14)),
-    ] == placed(node.words)
+    ]
 
 
 def test_legacy_pair_has_a_blank_as_separator() -> None:
     """ENV key value: the rest of the line is the value, and the blank in between its separator."""
     node = only_node("ENV key  some value = x\n")
 
-    assert ["key", "some value = x", " "] == [word.text for word in node.words]
-    assert (1, 8, 1, 10) == place(node.words[2].location)
+    assert [word.text for word in node.words] == ["key", "some value = x", " "]
+    assert place(node.words[2].location) == (1, 8, 1, 10)
 
 
 def test_json_strings_are_where_their_quotes_are() -> None:
@@ -110,7 +113,7 @@ def test_json_strings_are_where_their_quotes_are() -> None:
     node = only_node('CMD ["a\\n", "b"]\n')
 
     assert node.is_json
-    assert [("a\n", (1, 6, 1, 11)), ("b", (1, 13, 1, 16))] == placed(node.words)
+    assert placed(node.words) == [("a\n", (1, 6, 1, 11)), ("b", (1, 13, 1, 16))]
 
 
 def test_heredocs_know_how_to_be_read() -> None:
@@ -118,24 +121,24 @@ def test_heredocs_know_how_to_be_read() -> None:
     node = only_node("COPY <<-A 3<<'B' /x\n\tone\n \ttwo\n\tA\n\t$x\nB\n")
     tabbed, quoted = node.heredocs
 
-    assert ("A", 0, True, True, "one\n \ttwo\n", "\tone\n \ttwo\n") == tabbed[:6]
-    assert ("B", 3, False, False, "\t$x\n", "\t$x\n") == quoted[:6]
-    assert [(1, 6, 1, 10), (1, 11, 1, 17)] == [place(tabbed.location), place(quoted.location)]
-    assert (1, 1, 6, 2) == place(node.location)
+    assert tabbed[:6] == ("A", 0, True, True, "one\n \ttwo\n", "\tone\n \ttwo\n")
+    assert quoted[:6] == ("B", 3, False, False, "\t$x\n", "\t$x\n")
+    assert [place(tabbed.location), place(quoted.location)] == [(1, 6, 1, 10), (1, 11, 1, 17)]
+    assert place(node.location) == (1, 1, 6, 2)
 
 
 def test_quotes_anywhere_in_a_heredoc_name_count() -> None:
     """A name is expanded unless any part of it is quoted; an escape is no quote."""
     node = only_node("RUN <<\\A <<B\"\" <<${C-'d'}\nA\nB\n${C-d}\n")
 
-    assert [True, False, False] == [doc.is_expanded for doc in node.heredocs]
+    assert [doc.is_expanded for doc in node.heredocs] == [True, False, False]
 
 
 def test_newer_parameter_operators_do_not_hide_a_heredoc() -> None:
     """${x#y}, ${x%y} and ${x/y/z} beside a heredoc are fine, as for Docker's later parsers."""
     node = only_node("RUN echo ${x%%-*} ${x#y} ${x/y/z} && cat <<A\nbody\nA\n")
 
-    assert ["body\n"] == [doc.content for doc in node.heredocs]
+    assert [doc.content for doc in node.heredocs] == ["body\n"]
 
 
 def test_onbuild_has_the_instruction_below_it() -> None:
@@ -144,14 +147,14 @@ def test_onbuild_has_the_instruction_below_it() -> None:
     trigger = node.trigger
 
     assert trigger is not None
-    assert ((), ["--o"]) == (node.words, [flag.text for flag in node.flags])
-    assert ("run", ["--mount=x"], ["cat <<E"]) == (
+    assert (node.words, [flag.text for flag in node.flags]) == ((), ["--o"])
+    assert (
         trigger.keyword,
         [flag.text for flag in trigger.flags],
         [word.text for word in trigger.words],
-    )
-    assert "RUN --mount=x cat <<E" == trigger.original
-    assert (1, 13, 3, 2) == place(trigger.location)
+    ) == ("run", ["--mount=x"], ["cat <<E"])
+    assert trigger.original == "RUN --mount=x cat <<E"
+    assert place(trigger.location) == (1, 13, 3, 2)
     assert node.heredocs == trigger.heredocs
 
 
@@ -166,21 +169,21 @@ def test_comments_belong_to_the_instruction_right_below() -> None:
     text = "# syntax=x\n# lost\n\n#  one \n  #two\nFROM a \\\n# inside\n b\nRUN c\n"
     first, second = parse(text.encode()).nodes
 
-    assert [("one", (4, 4, 4, 7)), ("two", (5, 4, 5, 7))] == placed(first.comments)
-    assert () == second.comments
+    assert placed(first.comments) == [("one", (4, 4, 4, 7)), ("two", (5, 4, 5, 7))]
+    assert second.comments == ()
 
 
 def test_directives_are_kept_with_their_place() -> None:
     """syntax, check and escape are read in any order; names in lower case, values trimmed."""
     tree = parse(b"# Syntax = a/b:1 c \n#check=skip=all\n\t# escape=`\nFROM a `\n b\n")
 
-    assert [
+    assert [(name, value, place(location)) for name, value, location in tree.directives] == [
         ("syntax", "a/b:1 c", (1, 1, 1, 19)),
         ("check", "skip=all", (2, 1, 2, 16)),
         ("escape", "`", (3, 2, 3, 12)),
-    ] == [(name, value, place(location)) for name, value, location in tree.directives]
-    assert "`" == tree.escape
-    assert ["a", "b"] == [word.text for word in tree.nodes[0].words]
+    ]
+    assert tree.escape == "`"
+    assert [word.text for word in tree.nodes[0].words] == ["a", "b"]
 
 
 def test_empty_continuation_lines_are_noticed_once() -> None:
@@ -194,7 +197,7 @@ def test_text_behind_an_array_is_noticed() -> None:
     """What Docker drops without a word is in the notes."""
     (note,) = parse(b'FROM a\nRUN ["b"] && c\n').notes
 
-    assert ("TextAfterJsonArray", (2, 11, 2, 15)) == (note.rule, place(note.location))
+    assert (note.rule, place(note.location)) == ("TextAfterJsonArray", (2, 11, 2, 15))
     assert '"&& c"' in note.message
 
 
@@ -202,8 +205,8 @@ def test_bytes_that_are_no_text_are_replaced_and_noticed() -> None:
     """Each such byte is one U+FFFD, as Docker sends it on; a NUL is a character like others."""
     tree = parse(b"# \xc3\nRUN \xff\xfe a\x00b \xed\xa0\x80\n")
 
-    assert "\ufffd\ufffd a\0b \ufffd\ufffd\ufffd" == tree.nodes[0].words[0].text
-    assert [("InvalidUtf8", (1, 3, 1, 4))] == [(note.rule, place(note.location)) for note in tree.notes]
+    assert tree.nodes[0].words[0].text == "\ufffd\ufffd a\0b \ufffd\ufffd\ufffd"
+    assert [(note.rule, place(note.location)) for note in tree.notes] == [("InvalidUtf8", (1, 3, 1, 4))]
 
 
 def test_a_line_may_be_as_long_as_the_buffer_of_docker() -> None:

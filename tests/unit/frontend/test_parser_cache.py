@@ -46,7 +46,7 @@ def test_a_file_is_parsed_once() -> None:
     first = parse(b"FROM a\nRUN b\n", file="one", cache=cache)
     second = parse(b"FROM a\nRUN b\n", file="two", cache=cache)
 
-    assert 1 == cache.puts
+    assert cache.puts == 1
     assert parse(b"FROM a\nRUN b\n", file="one") == first
     assert parse(b"FROM a\nRUN b\n", file="two") == second
 
@@ -62,7 +62,7 @@ def test_errors_are_not_remembered() -> None:
     with pytest.raises(DockerfileSyntaxError):
         parse(b"ENV a\n", cache=cache)
 
-    assert {} == cache.values
+    assert cache.values == {}
 
 
 @pytest.mark.parametrize(
@@ -110,4 +110,4 @@ def test_a_remembered_parse_imports_no_lark() -> None:
         [sys.executable, "-c", WARM, value.hex()], cwd=ROOT, capture_output=True, text=True, check=True
     )
 
-    assert "2\n" == done.stdout
+    assert done.stdout == "2\n"

@@ -20,7 +20,7 @@ from layer_trees import NET_RAW, Node, Tree, build, build_upper, trees, view
 
 from builder.core.errors import Unsupported
 from builder.fs.apply import apply_layer
-from builder.fs.diff import write_layer
+from builder.fs.diff import ReservedName, write_layer
 from builder.fs.tar import TarMember, TarReader
 from builder.fs.tree import StackedTree
 
@@ -159,6 +159,16 @@ def test_redirected_directories_are_refused(tmp_path: Path, xattr: str) -> None:
     os.setxattr(tmp_path / "moved", xattr, b"/from")
 
     with pytest.raises(Unsupported, match="redirect_dir"):
+        layer_of(tmp_path)
+
+
+@pytest.mark.parametrize("name", [".wh.x", ".wh..wh..opq"])
+def test_reserved_names_are_refused(tmp_path: Path, name: str) -> None:
+    """A real file with the name of a whiteout would delete another one; saying so beats losing both."""
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / name).write_bytes(b"")
+
+    with pytest.raises(ReservedName, match='"d/.wh'):
         layer_of(tmp_path)
 
 

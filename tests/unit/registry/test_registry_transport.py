@@ -19,7 +19,7 @@ from builder.registry.client import HttpRegistryClient
 from builder.registry.config import RegistryConfig
 from builder.registry.interface import RegistryUnavailable
 from builder.registry.transport import Transport
-from tests.support.registry import TLS_PEM, Answer, FakeRegistry
+from tests.support.registry import TLS_PEM, FakeRegistry
 
 BLOB = b"content" * 1000
 DESCRIPTOR = Descriptor(media_type=OCI_LAYER_GZIP, digest=Digest.of(BLOB), size=len(BLOB))
@@ -128,22 +128,22 @@ def test_nothing_is_opened_before_the_first_request() -> None:
     assert done.stdout == "[]\n"
 
 
-def test_cancel_wakes_a_reader_that_waits(registry: FakeRegistry) -> None:
+@pytest.mark.parametrize("tls", [False, True])
+def test_cancel_wakes_a_reader_that_waits(tls: bool) -> None:
     """A server that stops sending holds nobody: no timeout is waited for."""
-    released = threading.Event()
-    cancel = Cancel()
-
-    def stall(answer: Answer) -> Answer:
-        cancel_soon.start()
-        return answer._replace(headers={"Content-Length": str(len(BLOB))}, body=b"", hold=released)
-
-    cancel_soon = threading.Thread(target=cancel.cancel)
-    registry.change("/blobs/", stall)
-    try:
-        with pytest.raises(Cancelled):
-            client_for().fetch_blob(
-                Reference.parse(f"{registry.host}/app"), DESCRIPTOR, lambda _: None, cancel=cancel
-            )
-    finally:
-        released.set()
-        cancel_soon.join()
+    released, cancel = threading.Event(), Cancel()
+    with FakeRegistry(tls=tls) as server:
+        server.push_blob("app", BLOB)
+        length = {"Content-Length": str(len(BLOB))}
+        server.change("/blobs/", lambda a: a._replace(headers=length, body=b"", hold=released))
+        canceller = threading.Timer(0.05, cancel.cancel)
+        canceller.start()
+        client = client_for(config=f'[registry."{server.host}"]\nca = "{TLS_PEM}"' if tls else "")
+        try:
+            with pytest.raises(Cancelled):
+                client.fetch_blob(
+                    Reference.parse(f"{server.host}/app"), DESCRIPTOR, lambda _: None, cancel=cancel
+                )
+        finally:
+            released.set()
+            canceller.join()
