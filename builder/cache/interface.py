@@ -22,7 +22,10 @@ class CacheBackend(Protocol):
         """All hits, in one query."""
 
     def save(self, key: Digest, record: CacheRecord, *, replace: bool = False) -> CacheRecord:
-        """Remember; returns the record that stands: without ``replace`` an earlier one wins."""
+        """Remember; returns the record that stands: without ``replace`` an earlier one wins.
+
+        With ``replace`` the step has run again, and what ``content`` knew of its result is forgotten.
+        """
 
     def forget(self, key: Digest) -> None:
         """The record's result turned out to be gone."""

@@ -23,6 +23,8 @@ class MemoryCache:
         """See CacheBackend."""
         if replace:
             self._records[key] = record
+            for memo in [memo for memo in self._contents if memo[0] == key]:
+                del self._contents[memo]
         return self._records.setdefault(key, record)
 
     def forget(self, key: Digest) -> None:

@@ -37,10 +37,13 @@ class SqliteCache:
     def save(self, key: Digest, record: CacheRecord, *, replace: bool = False) -> CacheRecord:
         """See CacheBackend."""
         verb = "REPLACE" if replace else "IGNORE"
-        changed = self._rows.run(
-            f"INSERT OR {verb} INTO records (key, result, inputs, created_at) VALUES (?, ?, ?, ?)",  # noqa: S608
-            (key.hex, record.result_id, record.inputs, time.time()),
-        )
+        with self._rows.transaction():
+            changed = self._rows.run(
+                f"INSERT OR {verb} INTO records (key, result, inputs, created_at) VALUES (?, ?, ?, ?)",  # noqa: S608
+                (key.hex, record.result_id, record.inputs, time.time()),
+            )
+            if replace:
+                self._rows.run("DELETE FROM contents WHERE source = ?", (key.hex,))
         return record if changed else self.lookup([key]).get(key, record)
 
     def forget(self, key: Digest) -> None:

@@ -10,6 +10,15 @@ from typing import Any
 from builder.core.digest import Digest
 from builder.core.platform import Platform
 
+# What has a field of its own; the rest of a document is kept as it is.
+_KNOWN = frozenset(
+    {
+        "User", "Env", "Entrypoint", "Cmd", "WorkingDir", "Labels", "ExposedPorts", "Volumes",
+        "StopSignal", "Shell", "Healthcheck", "OnBuild", "ArgsEscaped",
+    }
+)  # fmt: skip
+_KNOWN_ROOT = frozenset({"architecture", "os", "variant", "created", "author", "config", "rootfs", "history"})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
@@ -64,45 +73,36 @@ class ImageConfig:
 
     @classmethod
     def from_json(cls, data: bytes) -> ImageConfig:
-        """Raises ValueError (of json), KeyError or TypeError when it is no image config."""
-        document = json.loads(data)
-        inner = document.get("config") or {}
-        health = inner.get("Healthcheck")
-        known = {
-            "User", "Env", "Entrypoint", "Cmd", "WorkingDir", "Labels", "ExposedPorts", "Volumes",
-            "StopSignal", "Shell", "Healthcheck", "OnBuild", "ArgsEscaped",
-        }  # fmt: skip
-        known_root = {"architecture", "os", "variant", "created", "author", "config", "rootfs", "history"}
+        """Raises ValueError, KeyError, TypeError or InvalidDigest when it is no image config."""
+        try:
+            document = _mapping(json.loads(data))
+        except RecursionError as error:
+            raise ValueError("it is nested too deeply") from error
+        inner = _mapping(document.get("config"))
+        health = _mapping(inner.get("Healthcheck"))
         return cls(
-            platform=Platform(document["os"], document["architecture"], document.get("variant") or ""),
-            created=document.get("created") or "",
-            author=document.get("author") or "",
-            user=inner.get("User") or "",
-            env=tuple(inner.get("Env") or ()),
-            entrypoint=_optional_tuple(inner.get("Entrypoint")),
-            cmd=_optional_tuple(inner.get("Cmd")),
-            working_dir=inner.get("WorkingDir") or "",
-            labels=dict(inner.get("Labels") or {}),
-            exposed_ports=tuple(sorted(inner.get("ExposedPorts") or ())),
-            volumes=tuple(sorted(inner.get("Volumes") or ())),
-            stop_signal=inner.get("StopSignal") or "",
-            shell=_optional_tuple(inner.get("Shell")),
-            healthcheck=_healthcheck_from(health) if health else None,
-            on_build=tuple(inner.get("OnBuild") or ()),
-            args_escaped=bool(inner.get("ArgsEscaped")),
-            diff_ids=tuple(Digest.parse(d) for d in (document.get("rootfs") or {}).get("diff_ids") or ()),
-            history=tuple(
-                History(
-                    created=h.get("created") or "",
-                    created_by=h.get("created_by") or "",
-                    comment=h.get("comment") or "",
-                    author=h.get("author") or "",
-                    is_empty_layer=bool(h.get("empty_layer")),
-                )
-                for h in document.get("history") or ()
+            platform=Platform(
+                _text(document["os"]), _text(document["architecture"]), _text(document.get("variant"))
             ),
-            extra={k: v for k, v in inner.items() if k not in known},
-            extra_root={k: v for k, v in document.items() if k not in known_root},
+            created=_text(document.get("created")),
+            author=_text(document.get("author")),
+            user=_text(inner.get("User")),
+            env=_texts(inner.get("Env")) or (),
+            entrypoint=_texts(inner.get("Entrypoint")),
+            cmd=_texts(inner.get("Cmd")),
+            working_dir=_text(inner.get("WorkingDir")),
+            labels={key: _text(value) for key, value in _mapping(inner.get("Labels")).items()},
+            exposed_ports=tuple(sorted(_mapping(inner.get("ExposedPorts")))),
+            volumes=tuple(sorted(_mapping(inner.get("Volumes")))),
+            stop_signal=_text(inner.get("StopSignal")),
+            shell=_texts(inner.get("Shell")),
+            healthcheck=_healthcheck_from(health) if health else None,
+            on_build=_texts(inner.get("OnBuild")) or (),
+            args_escaped=bool(inner.get("ArgsEscaped")),
+            diff_ids=tuple(map(Digest.parse, _texts(_mapping(document.get("rootfs")).get("diff_ids")) or ())),
+            history=tuple(_history_from(_mapping(entry)) for entry in _list(document.get("history"))),
+            extra={k: v for k, v in inner.items() if k not in _KNOWN},
+            extra_root={k: v for k, v in document.items() if k not in _KNOWN_ROOT},
         )
 
     def to_json(self) -> bytes:
@@ -133,7 +133,12 @@ class ImageConfig:
         document["rootfs"] = {"type": "layers", "diff_ids": [str(d) for d in self.diff_ids]}
         document["history"] = [_history_to(h) for h in self.history]
         document.update(self.extra_root)
-        return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
+        text = json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+        try:
+            return text.encode()
+        except UnicodeEncodeError:
+            # Bytes of a Dockerfile that are not UTF-8 are lone surrogates here; Go writes U+FFFD for each.
+            return "".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in text).encode()
 
 
 def chain_ids(diff_ids: tuple[Digest, ...]) -> tuple[Digest, ...]:
@@ -144,10 +149,44 @@ def chain_ids(diff_ids: tuple[Digest, ...]) -> tuple[Digest, ...]:
     return tuple(chain)
 
 
-def _optional_tuple(value: list[str] | str | None) -> tuple[str, ...] | None:
+def _mapping(value: object) -> Mapping[str, Any]:
+    """A JSON object; null is an empty one, as it is for Go."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise TypeError(f"{value!r:.60} is no object")
+    return value
+
+
+def _list(value: object) -> list[object]:
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise TypeError(f"{value!r:.60} is no list")
+    return value
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r:.60} is no string")
+    return value
+
+
+def _texts(value: object) -> tuple[str, ...] | None:
+    """None stays None: not set is not empty. Docker takes a single string for a list of one."""
     if value is None:
         return None
-    return (value,) if isinstance(value, str) else tuple(value)
+    return (value,) if isinstance(value, str) else tuple(_text(item) for item in _list(value))
+
+
+def _number(value: object) -> int:
+    if value is None:
+        return 0
+    if not isinstance(value, int):
+        raise TypeError(f"{value!r:.60} is no whole number")
+    return value
 
 
 def _put(target: dict[str, Any], key: str, value: Any) -> None:
@@ -157,12 +196,12 @@ def _put(target: dict[str, Any], key: str, value: Any) -> None:
 
 def _healthcheck_from(value: Mapping[str, Any]) -> Healthcheck:
     return Healthcheck(
-        test=tuple(value.get("Test") or ()),
-        interval=value.get("Interval") or 0,
-        timeout=value.get("Timeout") or 0,
-        start_period=value.get("StartPeriod") or 0,
-        start_interval=value.get("StartInterval") or 0,
-        retries=value.get("Retries") or 0,
+        test=_texts(value.get("Test")) or (),
+        interval=_number(value.get("Interval")),
+        timeout=_number(value.get("Timeout")),
+        start_period=_number(value.get("StartPeriod")),
+        start_interval=_number(value.get("StartInterval")),
+        retries=_number(value.get("Retries")),
     )
 
 
@@ -175,6 +214,16 @@ def _healthcheck_to(value: Healthcheck) -> dict[str, Any]:
     _put(out, "StartInterval", value.start_interval)
     _put(out, "Retries", value.retries)
     return out
+
+
+def _history_from(value: Mapping[str, Any]) -> History:
+    return History(
+        created=_text(value.get("created")),
+        created_by=_text(value.get("created_by")),
+        comment=_text(value.get("comment")),
+        author=_text(value.get("author")),
+        is_empty_layer=bool(value.get("empty_layer")),
+    )
 
 
 def _history_to(value: History) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -34,6 +35,8 @@ from builder.source.interface import PullPolicy
 
 # "Unlimited" as in BuildKit, short of what threads and pipes cost: a step mostly waits for its process.
 DEFAULT_PARALLELISM = 256
+
+_KEPT_RECORDS = 200
 
 
 class ContextNotFound(PybuildError):
@@ -81,7 +84,7 @@ def build(
 ) -> BuildOutcome:
     """Build, tag, record. ``engine.job`` must send its events to ``progress``."""
     tags = tuple(Reference.parse(tag).with_default_tag() for tag in request.tags)
-    build_id = os.urandom(8).hex()
+    started_at, build_id = time.time(), os.urandom(8).hex()
     recorder.note("version", "pybuild", __version__)
     if not request.context.is_dir():
         raise ContextNotFound(
@@ -91,7 +94,7 @@ def build(
     dockerfile = read_dockerfile(request.context, request.file, recorder)
     source.name, source.data = dockerfile.name, dockerfile.data
     with (
-        open_context("context", request.context, dockerfile.ignore, engine.state.stat_cache) as context,
+        open_context("context", request.context, dockerfile.ignore, engine.state.stat_cache, recorder) as context,
         LoggingProgress(progress, engine.state.logs / build_id) as logged,
     ):
         job = Job(build_id, engine.job.session, logged, engine.job.cancel)
@@ -122,6 +125,7 @@ def build(
             top = snapshot_of(result) if result is not None else ""
             engine.bring_layers(top)
             image = _publish(engine, layers, converted, top, tags)
+            _record(engine, job, started_at, recorder, image, tags)
     return BuildOutcome(image, tags)
 
 
@@ -135,6 +139,22 @@ def _publish(
         for tag in tags:
             engine.images.tag(tag, image)
     return image
+
+
+def _record(
+    engine: Engine, job: Job, started_at: float, recorder: Recorder, image: Digest, tags: Sequence[Reference]
+) -> None:
+    """What this build read and made; the oldest records go."""
+    document = {"image": str(image), "tags": [str(tag) for tag in tags], "seen": recorder.seen()}
+    with engine.database.transaction():
+        engine.database.run(
+            "INSERT INTO builds (id, started_at, record) VALUES (?, ?, ?)",
+            (job.id, started_at, json.dumps(document).encode("utf-8", "surrogateescape")),
+        )
+        engine.database.run(
+            "DELETE FROM builds WHERE id NOT IN (SELECT id FROM builds ORDER BY started_at DESC LIMIT ?)",
+            (_KEPT_RECORDS,),
+        )
 
 
 def _frontend_request(engine: Engine, request: BuildRequest, data: bytes, name: str) -> FrontendRequest:

@@ -58,10 +58,11 @@ def _ignore_rules(context: Path, dockerfile: Path, recorder: Recorder) -> Ignore
 
 @contextlib.contextmanager
 def open_context(
-    name: str, root: Path, rules: IgnoreRules | None, stat_cache: Path
+    name: str, root: Path, rules: IgnoreRules | None, stat_cache: Path, recorder: Recorder
 ) -> Iterator[LocalContext]:
     """A handle on a directory of the user. Nothing is read until a step asks."""
     directory = DirectoryTree(str(root.absolute()))
     tree = IgnoredTree(directory, rules) if rules is not None else directory
+    root_name = directory.root
     with StatCache.open(str(stat_cache)) as cache:
-        yield LocalContext(name, directory.root, tree, rules, cache)
+        yield LocalContext(name, root_name, tree, rules, cache, lambda record: recorder.note_tree(root_name, record))

@@ -10,7 +10,10 @@ import os
 import threading
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from builder.fs.contenthash import ContentRecord
 
 
 class Seen(NamedTuple):
@@ -53,6 +56,13 @@ class Recorder:
         """Something was read elsewhere: a reference that led to a digest, a directory's fingerprint."""
         with self._lock:
             self._seen[kind, name] = Seen(kind, name, value)
+
+    def note_tree(self, root: str, record: ContentRecord) -> None:
+        """What was read of a directory of the user: a fingerprint for each directory in it."""
+        from builder.fs.fingerprint import fingerprints
+
+        for directory, fingerprint in fingerprints(record).items():
+            self.note("directory", f"{root}/{directory}" if directory else root, fingerprint)
 
     def seen(self) -> list[Seen]:
         """What was read so far, in the order of reading."""

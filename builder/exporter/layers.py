@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from builder.core.descriptor import OCI_LAYER, Descriptor
 from builder.core.digest import Digest, DigestMismatch
-from builder.fs.diff import write_layer
-from builder.fs.tree import StackedTree
 from builder.store.interface import ContentStore, Snapshot, Snapshotter
+
+if TYPE_CHECKING:  # a cached build computes no layer
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 # Hashing releases the interpreter lock, walking does not: more threads than this gain nothing.
 _THREADS = 2
@@ -64,7 +64,7 @@ class Layers:
 
     def descriptor(self, snapshot: Snapshot) -> Descriptor:
         """The form in which the layer leaves: as it was pulled, else uncompressed."""
-        if snapshot.layer is not None and self._content.size(snapshot.layer.digest) is not None:
+        if snapshot.layer is not None:
             return snapshot.layer
         diff_id = self.diff_id(snapshot)
         return Descriptor(media_type=OCI_LAYER, digest=diff_id, size=self._snapshots.tar_size(snapshot.name))
@@ -95,6 +95,8 @@ class Layers:
             running = self._running.get(snapshot.name)
             if running is None:
                 if self._pool is None:
+                    from concurrent.futures import ThreadPoolExecutor
+
                     self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="layers")
                 running = self._running[snapshot.name] = self._pool.submit(self._compute, snapshot)
             return running
@@ -105,6 +107,9 @@ class Layers:
         return PlainLayer(Digest("sha256", digest.hexdigest()), size)
 
     def _write_tar(self, snapshot: Snapshot, sink: Callable[[bytes], object]) -> int:
+        from builder.fs.diff import write_layer
+        from builder.fs.tree import StackedTree
+
         lowers = self._snapshots.lowers(snapshot.parent)
         upper = self._snapshots.directory(snapshot.name)
         return write_layer(upper, sink, parent=StackedTree(lowers) if lowers else None).size

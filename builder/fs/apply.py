@@ -322,7 +322,7 @@ class _Applier:
 
 def clean(name: str) -> str:
     """A name of an archive as a relative path without dots; raises BadArchive if it leads above the root."""
-    if "." not in name and "//" not in name and not name.startswith("/"):
+    if "/." not in name and "//" not in name and name[:1] not in ("/", "."):
         return name.removesuffix("/")
     parts: list[str] = []
     for part in name.split("/"):

@@ -173,7 +173,8 @@ class _Copier:
                 self._file(entry, target)
                 return
             case "symlink":
-                self._symlink(entry, target)
+                if not self._symlink(entry, target):
+                    return
             case "socket":
                 fd = self._editor.create_file(target)
                 try:
@@ -185,13 +186,14 @@ class _Copier:
         self._files += 1
         self._check(entry, stamp_of(entry))
 
-    def _symlink(self, entry: Entry, target: str) -> None:
+    def _symlink(self, entry: Entry, target: str) -> bool:
         try:
             link = os.readlink(entry.real)
         except OSError:  # no longer there, or no longer a link
             self._changed[entry.path] = None
-            return
+            return False
         self._editor.put_symlink(target, link, self._attributes(entry))
+        return True
 
     def _file(self, entry: Entry, target: str) -> None:
         if entry.nlink > 1 and self._link(entry, target):

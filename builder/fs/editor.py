@@ -142,10 +142,10 @@ class TreeEditor:
             mtime_ns = bound_time(attributes.mtime_ns)
             os.utime(fd, ns=(mtime_ns, mtime_ns))
 
-    def set_file_attributes(self, path: str, attributes: Attributes) -> None:
-        """Of a file or node that was put or linked before, by its name."""
-        _set_attributes(f"{self.upper}/{path}", path, attributes, is_link=False)
-        if attributes.capability:
+    def set_file_attributes(self, path: str, attributes: Attributes, *, is_link: bool = False) -> None:
+        """Of a file, symbolic link or node that was put or linked before, by its name."""
+        _set_attributes(f"{self.upper}/{path}", path, attributes, is_link=is_link)
+        if attributes.capability and not is_link:
             os.setxattr(f"{self.upper}/{path}", CAPABILITY, attributes.capability, follow_symlinks=False)
 
     def put_symlink(

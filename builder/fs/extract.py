@@ -94,8 +94,7 @@ class _Unpacker:
                 return  # the destination directory keeps what it has
             raise BadArchive(f'the archive names a {member.kind} "{member.name}"')
         path = self._place(name)
-        # Parents that the archive does not name belong to root, whoever owns the rest.
-        self._editor.make_directories(path.rpartition("/")[0])
+        self._make_parents(name, path.rpartition("/")[0])
         attributes = self._attributes(member)
         match member.kind:
             case "dir":
@@ -109,6 +108,21 @@ class _Unpacker:
             case _:
                 device = os.makedev(*member.device) if member.kind != "fifo" else 0
                 self._editor.put_node(path, member.kind, device, attributes, replaces_directory=True)
+
+    def _make_parents(self, name: str, directory: str) -> None:
+        """Parents that the archive does not name belong to root, whoever owns the rest."""
+        if self._editor.lookup(directory) is None:
+            parts = name.split("/")
+            for depth in range(1, len(parts)):
+                above = "/".join(parts[:depth])
+                link = self._editor.lookup(self._place(above))
+                if link is None or link.kind != "symlink":
+                    continue
+                if self._root.lookup(resolve(self._root, above)) is None:
+                    raise BadArchive(
+                        f'"{name}" in the archive lies behind "{above}", a link that leads nowhere'
+                    )
+        self._editor.make_directories(directory)
 
     def _place(self, name: str) -> str:
         """Where a name of the archive lies: links in its parents are followed, the last part is not."""
@@ -134,11 +148,9 @@ class _Unpacker:
     def _hardlink(self, path: str, existing: str, attributes: Attributes) -> None:
         self._editor.link(path, existing, replaces_directory=True)
         entry = self._editor.lookup(path)
-        if entry is None or entry.kind == "symlink":
-            return
-        if (entry.mode, entry.uid, entry.gid) == attributes[:3]:
+        if entry is None or (entry.mode, entry.uid, entry.gid) == attributes[:3]:
             return  # the usual case; a change of owner would take the file's capabilities away
-        self._editor.set_file_attributes(path, attributes)
+        self._editor.set_file_attributes(path, attributes, is_link=entry.kind == "symlink")
 
     def _attributes(self, member: TarMember) -> Attributes:
         uid, gid = self._owner or (member.uid, member.gid)

@@ -30,10 +30,11 @@ def parse_number(field: bytes) -> int:
     text = field.strip(b" \0").partition(b"\0")[0]
     if not text:
         return 0
-    # int() alone would take signs, underscores and 0o.
-    if not text.isdigit() or b"8" in text or b"9" in text:
-        raise BadArchive("a number in a tar header is not octal")
-    return int(text, 8)
+    try:
+        # int() alone would take signs, underscores and 0o.
+        return int(text if text.isdigit() else b"?", 8)
+    except ValueError:
+        raise BadArchive("a number in a tar header is not octal") from None
 
 
 def parse_decimal(text: bytes, what: str) -> int:

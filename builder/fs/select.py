@@ -92,7 +92,11 @@ def _find(tree: Tree, directory: str, matchers: list[_Matcher]) -> list[Entry]:
 
 
 def _missing(tree: Tree, path: str, shown: str, place: str) -> CopySourceMissing:
-    return CopySourceMissing(shown, place, _ignored_hint(tree, path) or _near_hint(tree, path))
+    hint = _ignored_hint(tree, path)
+    resolved = resolve(tree, path)
+    if hint is None and resolved != path:
+        hint = f'it leads to "{resolved}" through a symbolic link'
+    return CopySourceMissing(shown, place, hint or _near_hint(tree, path))
 
 
 def _ignored_hint(tree: Tree, path: str) -> str | None:

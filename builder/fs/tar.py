@@ -122,8 +122,11 @@ class TarReader:
         """Write the current member's data to an open, empty file; holes stay holes."""
         chunks = self._chunks
         if chunks is None:
+            take = self._blocks.take
             while self._left:
-                write_all(fd, self.read(_COPY_SIZE))
+                data = take(min(self._left, _COPY_SIZE))
+                self._left -= len(data)
+                write_all(fd, data)
             return
         for chunk in chunks:
             os.lseek(fd, chunk.offset, os.SEEK_SET)
@@ -347,6 +350,6 @@ def _signed_sum(block: bytes) -> int:
 
 def write_all(fd: int, data: bytes) -> None:
     """Write all of ``data``, however little a call takes."""
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
+    written = os.write(fd, data)
+    while written < len(data):
+        written += os.write(fd, memoryview(data)[written:])

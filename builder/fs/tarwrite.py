@@ -57,15 +57,24 @@ class TarWriter:
 
     def add(self, member: TarMember, data: bytes | Iterable[bytes] | int | None = None) -> None:
         """One member; ``data`` (bytes, pieces of bytes, or an open file) is ``member.size`` bytes in all."""
-        self._put(header(member))
+        head = header(member)
         size = member.size if member.kind == "file" else 0
         if not size:
+            self._put(head)
             return
+        padding = _ZEROS[: -size % BLOCK]
         if isinstance(data, bytes):
             if len(data) != size:
                 raise ChangedWhileRead(member.name)
+            if size < _FLUSH_SIZE:
+                self._put(b"".join((head, data, padding)))
+                return
+            self._put(head)
             self._put(data)
-        elif isinstance(data, int):
+            self._put(padding)
+            return
+        self._put(head)
+        if isinstance(data, int):
             self._copy(member.name, data, size)
         else:
             written = 0
@@ -74,9 +83,7 @@ class TarWriter:
                 written += len(piece)
             if written != size:
                 raise ChangedWhileRead(member.name)
-        padding = -size % BLOCK
-        if padding:
-            self._put(_ZEROS[:padding])
+        self._put(padding)
 
     @contextlib.contextmanager
     def streaming(self, member: TarMember) -> Iterator[Callable[[bytes], object]]:

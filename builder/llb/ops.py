@@ -11,8 +11,9 @@ from builder.core.canonical import unhashed
 class SourceOp:
     """Something from outside; no inputs, one output.
 
-    ``identifier`` is ``docker-image://docker.io/library/busybox:latest@sha256:…``, ``local://NAME`` (a directory
-    that the session knows under that name: "context"), and later ``git://…``, ``https://…``, ``oci-layout://…``.
+    ``identifier`` is ``docker-image://docker.io/library/busybox:latest@sha256:…``, ``local://NAME`` (a
+    directory that the session knows under that name: "context"), and later ``git://…``, ``https://…`` and
+    ``oci-layout://…``.
     """
 
     identifier: str

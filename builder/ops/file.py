@@ -6,26 +6,25 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from builder.core.canonical import digest_of
 from builder.core.digest import Digest
 from builder.core.errors import Kind, PybuildError
 from builder.core.events import Warned
 from builder.core.job import Job
-from builder.fs.contenthash import ContentReader, ContentRecord
-from builder.fs.copy import copy
-from builder.fs.editor import Attributes, TreeEditor
-from builder.fs.mode import ModeChange
 from builder.fs.select import Match, select
 from builder.fs.tree import StackedTree, Tree
 from builder.llb.definition import Vertex
 from builder.llb.ops import CopyAction, FileAction, FileOp, MakeDirectoryAction, MakeFileAction
-from builder.ops.owner import UnknownOwner, owner_of
 from builder.ops.results import Result, SnapshotResult, snapshot_of, tree_of
 from builder.solver.interface import CacheMap, Dep, Executed
 from builder.source.interface import LocalContext
 from builder.store.interface import ActiveSnapshot, Snapshotter
+
+if TYPE_CHECKING:  # a step that is cached copies nothing
+    from builder.fs.contenthash import ContentRecord
+    from builder.fs.editor import TreeEditor
 
 # How often a source that changes under the copy is read again before the user is asked to hold still.
 _ATTEMPTS = 3
@@ -108,6 +107,8 @@ class FileOperation:
         return lambda result: self._content(index, result)
 
     def _content(self, index: int, result: Result) -> Digest:
+        from builder.fs.contenthash import ContentReader
+
         tree = tree_of(result, self._snapshots)
         cache = result.stat_cache if isinstance(result, LocalContext) else None
         digests = []
@@ -116,6 +117,7 @@ class FileOperation:
             digests.append(reader.digest(self._select(tree, action)))
             if isinstance(result, LocalContext):
                 self._records[number] = reader.record
+                result.seen(reader.record)
         return digests[0] if len(digests) == 1 else digest_of(tuple(digests))
 
     def _copies(self, index: int) -> list[tuple[int, CopyAction]]:
@@ -128,6 +130,8 @@ class FileOperation:
     # -- execution ------------------------------------------------------------------------------------------
 
     def _apply(self, active: ActiveSnapshot, inputs: Sequence[Result], job: Job) -> None:
+        from builder.fs.editor import TreeEditor
+
         lowers = self._snapshots.lowers(active.parent)
         editor = TreeEditor(str(active.upper), StackedTree(lowers) if lowers else None)
         for number, action in enumerate(self._op.actions):
@@ -143,6 +147,10 @@ class FileOperation:
                     assert_never(action)
 
     def _copy(self, editor: TreeEditor, number: int, action: CopyAction, source: Result) -> None:
+        from builder.fs.copy import copy
+        from builder.fs.mode import ModeChange
+        from builder.ops.owner import owner_of
+
         tree = tree_of(source, self._snapshots)
         matches = self._select(tree, action)
         owner = owner_of(editor, action.owner) if action.owner is not None else None
@@ -174,6 +182,8 @@ class FileOperation:
         )
 
     def _make_directory(self, editor: TreeEditor, action: MakeDirectoryAction, job: Job) -> None:
+        from builder.ops.owner import UnknownOwner, owner_of
+
         owner = (0, 0)
         if action.owner is not None:
             try:
@@ -189,6 +199,10 @@ class FileOperation:
 
 
 def _make_file(editor: TreeEditor, action: MakeFileAction) -> None:
+    from builder.fs.editor import Attributes
+    from builder.fs.mode import ModeChange
+    from builder.ops.owner import owner_of
+
     owner = owner_of(editor, action.owner) if action.owner is not None else (0, 0)
     path = editor.resolve(action.destination)
     editor.make_directories(path.rpartition("/")[0], 0o755, owner)

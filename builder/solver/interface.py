@@ -18,7 +18,8 @@ class Dep(Generic[R]):
     """How one input enters the key.
 
     ``content`` None: by the input's own key. Else by the digest that it computes of the input's result (the
-    slow key), and by nothing else of that input; ``selector`` says of which part, in words that name it uniquely.
+    slow key), and by nothing else of that input; ``selector`` says of which part, in words that name it
+    uniquely.
     """
 
     content: Callable[[R], Digest] | None = None
@@ -42,8 +43,8 @@ class CacheMap(Generic[R]):
 class Executed(Generic[R]):
     """What a step made, one result per output.
 
-    ``contents``: digests of inputs that changed after their content was computed: the step gets the key of what
-    it really read. By input index.
+    ``contents``: digests of inputs that changed after their content was computed, by input index; the step
+    gets the key of what it really read.
     """
 
     outputs: tuple[R, ...]

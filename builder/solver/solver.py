@@ -11,7 +11,7 @@ from __future__ import annotations
 import queue
 import time
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Generic, NoReturn, TypeVar
 
 from builder.cache.interface import CacheBackend, CacheRecord
 from builder.core.digest import Digest
@@ -28,8 +28,8 @@ class _Step(Generic[R]):
     """The state of one vertex; touched by the coordinator only."""
 
     __slots__ = (
-        "advancing", "cache_map", "contents", "digest", "inputs", "is_cached", "is_looked_up", "is_running", "key",
-        "op", "results", "started_at", "users", "vertex", "wants_key", "wants_result",
+        "advancing", "cache_map", "contents", "digest", "guesses", "inputs", "is_cached", "is_looked_up",
+        "is_running", "key", "op", "results", "started_at", "users", "vertex", "wants_key", "wants_result",
     )  # fmt: skip
 
     def __init__(self, digest: Digest, vertex: Vertex, op: Op[R], cache_map: CacheMap[R]) -> None:
@@ -49,6 +49,12 @@ class _Step(Generic[R]):
         self.is_cached = False
         self.started_at = 0.0
         self.advancing: set[int] = set()  # inputs whose content is being computed
+        self.guesses: set[int] = set()  # inputs whose content is a memo's word; it falls if they run again
+
+    @property
+    def has_key(self) -> bool:
+        """Whether it has a key, now or in time."""
+        return not self.cache_map.is_source or self.cache_map.digest is not None
 
 
 T = TypeVar("T")
@@ -84,7 +90,11 @@ class Solver(Generic[R]):
             return None
         run = _Run(self._cache, self._results, job, self._on_result)
         for digest, vertex in definition:
-            run.add(digest, vertex, self._resolver.resolve(digest, vertex))
+            try:
+                run.add(digest, vertex, self._resolver.resolve(digest, vertex))
+            except PybuildError as error:
+                error.at(vertex.location)
+                raise
         with Workers(self._parallelism) as workers:
             try:
                 return run.to_the_end(definition.target.vertex, workers)[definition.target.output]
@@ -111,14 +121,19 @@ class _Run(Generic[R]):
         self._finished: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._pending: list[_Step[R]] = []
         self._workers: Workers | None = None
+        self._in_flight = 0
 
     def add(self, digest: Digest, vertex: Vertex, op: Op[R]) -> None:
         step = _Step(digest, vertex, op, op.cache_map(self._job))
         for edge in vertex.inputs:
             below = self._steps[edge.vertex]
             step.inputs.append(below)
-            if step not in below.users:
+            if not below.users or below.users[-1] is not step:
                 below.users.append(step)
+        assert all(
+            below.has_key or dep.content is not None
+            for below, dep in zip(step.inputs, step.cache_map.deps, strict=True)
+        ), "an input without a key can only be read by its content"
         self._steps[digest] = step
         if vertex.name:
             inputs = tuple(str(edge.vertex) for edge in vertex.inputs)
@@ -133,7 +148,10 @@ class _Run(Generic[R]):
                 self._advance(self._pending.pop())
             if goal.results is not None:
                 break
-            self._finished.get()()
+            assert self._in_flight, "the target waits for nothing"
+            finished = self._finished.get()
+            self._in_flight -= 1
+            finished()
         self._report_unneeded()
         return goal.results
 
@@ -165,7 +183,7 @@ class _Run(Generic[R]):
             return
         if step.cache_map.is_source:
             if step.wants_result:
-                self._have(step, step.op.execute(self._job, ()).outputs)
+                self._take_source(step)
             return
         if step.key is None and not self._make_key(step):
             return
@@ -177,6 +195,16 @@ class _Run(Generic[R]):
             self._want_result(below)
         if all(below.results is not None for below in step.inputs):
             self._start(step)
+
+    def _take_source(self, step: _Step[R]) -> None:
+        try:
+            outputs = step.op.execute(self._job, ()).outputs
+        except PybuildError as error:
+            self._failed(step, error)
+        step.is_cached = True  # it was a look-up
+        if step.vertex.name:
+            self._emit_finished(step)
+        self._have(step, outputs)
 
     def _make_key(self, step: _Step[R]) -> bool:
         op_digest = step.cache_map.digest
@@ -204,14 +232,14 @@ class _Run(Generic[R]):
         if index in step.advancing:
             return False
         below, dep = step.inputs[index], step.cache_map.deps[index]
-        is_keyless = below.cache_map.is_source and below.cache_map.digest is None
-        if not is_keyless:
+        if below.has_key:
             self._want_key(below)
             if below.key is None:
                 return False
-            memo = self._cache.content(below.key, dep.selector)
-            if memo is not None and not below.vertex.ignores_cache:
+            memo = self._cache.content(below.key, _memo_name(step, index))
+            if memo is not None and (below.results is not None or not below.vertex.ignores_cache):
                 step.contents[index] = memo
+                step.guesses.add(index)
                 return True
         self._want_result(below)
         if below.results is None:
@@ -231,7 +259,7 @@ class _Run(Generic[R]):
         step.contents[index] = digest
         below = step.inputs[index]
         if below.key is not None:
-            self._cache.save_content(below.key, step.cache_map.deps[index].selector, digest)
+            self._cache.save_content(below.key, _memo_name(step, index), digest)
         self._pending.append(step)
 
     def _look_up(self, step: _Step[R]) -> bool:
@@ -282,12 +310,34 @@ class _Run(Generic[R]):
             else:
                 assert below.key is not None
                 components.append(("key", below.key, step.vertex.inputs[index].output))
-        step.key = cache_key(op_digest, components)
+        before, step.key = step.key, cache_key(op_digest, components)
+        self._doubt_users(step, is_key_new=step.key != before)
         record = CacheRecord(record.result_id, explain_inputs(op_digest, components))
         self._cache.save(step.key, record, replace=True)
         if step.vertex.name:
             self._emit_finished(step)
         self._have(step, executed.outputs)
+
+    def _doubt_users(self, step: _Step[R], *, is_key_new: bool) -> None:
+        """A step ran: whoever trusted a memo of its content, or a key that is another now, begins anew."""
+        pending = [(step, is_key_new)]
+        while pending:
+            below, is_key_new = pending.pop()
+            for user in below.users:
+                if user.results is not None:
+                    continue  # a hit on what this step was before, and true of that
+                is_doubtful = False
+                for index, (other, dep) in enumerate(zip(user.inputs, user.cache_map.deps, strict=True)):
+                    if other is below and index in user.guesses:
+                        user.guesses.discard(index)
+                        del user.contents[index]
+                        is_doubtful = True
+                    elif other is below and dep.content is None:
+                        is_doubtful |= is_key_new
+                if is_doubtful and user.key is not None:
+                    user.key = None
+                    user.is_looked_up = False
+                    pending.append((user, True))
 
     def _have(self, step: _Step[R], results: Sequence[R]) -> None:
         step.results = results
@@ -301,6 +351,7 @@ class _Run(Generic[R]):
         self, step: _Step[R], work: Callable[[], T], then: Callable[[T], None], *, is_slotted: bool = False
     ) -> None:
         assert self._workers is not None
+        self._in_flight += 1
 
         def run() -> None:
             try:
@@ -308,12 +359,14 @@ class _Run(Generic[R]):
             except BaseException as error:  # noqa: BLE001 (carried to the coordinator, which raises it)
                 failure = error
                 self._finished.put(lambda: self._failed(step, failure))
+                # Here and not in the coordinator: the next step must not get this one's slot first.
+                self._job.cancel.cancel()
                 return
             self._finished.put(lambda: then(value))
 
         self._workers.submit(run, is_slotted=is_slotted)
 
-    def _failed(self, step: _Step[R], error: BaseException) -> None:
+    def _failed(self, step: _Step[R], error: BaseException) -> NoReturn:
         step.is_running = False
         if step.vertex.name:
             self._emit_finished(step, error=str(error), is_cancelled=isinstance(error, Cancelled))
@@ -334,3 +387,10 @@ class _Run(Generic[R]):
             if step.results is None and step.vertex.name:
                 step.is_cached = True
                 self._emit_finished(step)
+
+
+def _memo_name(step: _Step[R], index: int) -> str:
+    """What names the content of one input beside that input's key."""
+    output = step.vertex.inputs[index].output
+    selector = step.cache_map.deps[index].selector
+    return f"{output}:{selector}" if output else selector

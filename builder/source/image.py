@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from builder.core.descriptor import LAYERS, Descriptor
 from builder.core.digest import Digest, DigestMismatch
@@ -16,14 +16,13 @@ from builder.core.image import ImageConfig, chain_ids
 from builder.core.job import Job
 from builder.core.platform import Platform
 from builder.core.reference import Reference
-from builder.fs.apply import apply_layer
-from builder.fs.compression import open_decompressed
-from builder.fs.tree import StackedTree
-from builder.registry.interface import FetchedManifest, Index, Manifest, RegistryClient, choose
 from builder.source.interface import BrokenImage, ImageUnavailable, PullPolicy, ResolvedSource
 from builder.store.interface import ContentStore, Image, ImageStore, Snapshot, Snapshotter
 
 T = TypeVar("T")
+
+if TYPE_CHECKING:  # a build on local images needs none of it
+    from builder.registry.interface import FetchedManifest, Manifest, RegistryClient
 
 # As many as Docker's daemon fetches at once (dockerd --max-concurrent-downloads is 3, BuildKit's limit per host 4).
 _PARALLEL_FETCHES = 4
@@ -103,6 +102,10 @@ class RegistryImages:
 
     def unpack(self, snapshot: Snapshot, directory: Path, lowers: Sequence[str], job: Job) -> None:
         """Make the directory form of a layer, verified against its diff ID; fetches it if need be."""
+        from builder.fs.apply import apply_layer
+        from builder.fs.compression import open_decompressed
+        from builder.fs.tree import StackedTree
+
         layer = snapshot.layer
         assert layer is not None
         if self._content.size(layer.digest) is None:
@@ -151,6 +154,8 @@ class RegistryImages:
     def _manifest(
         self, top: FetchedManifest, reference: Reference, platform: Platform, job: Job
     ) -> tuple[Manifest, FetchedManifest]:
+        from builder.registry.interface import Index, Manifest, choose
+
         parsed = top.parse()
         if isinstance(parsed, Manifest):
             return parsed, top

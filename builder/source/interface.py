@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
@@ -14,6 +14,7 @@ from builder.core.reference import Reference
 from builder.store.interface import Image, Snapshot
 
 if TYPE_CHECKING:  # every command imports this module, few read a context
+    from builder.fs.contenthash import ContentRecord
     from builder.fs.ignore import IgnoreRules
     from builder.fs.statcache import StatCache
     from builder.fs.tree import Tree
@@ -69,3 +70,4 @@ class LocalContext(NamedTuple):
     tree: Tree  # what the ignore rules leave
     rules: IgnoreRules | None
     stat_cache: StatCache | None
+    seen: Callable[[ContentRecord], None]  # told what was read of it

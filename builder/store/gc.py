@@ -1,4 +1,7 @@
-"""Collection: what no image, cache record or container leads to goes."""
+"""Collection: what no image, cache record or container leads to goes.
+
+Killed at any point it leaves directories that no row speaks of, which the next collection finds again.
+"""
 
 from __future__ import annotations
 
@@ -33,8 +36,10 @@ def collect(state: StateDir, database: Database, content: LocalContentStore) -> 
             blobs |= {
                 text(r[0]) for r in database.rows("SELECT id FROM images UNION SELECT digest FROM manifests")
             }
+            containers = {text(r[0]) for r in database.rows("SELECT id FROM containers")}
         blobs |= _named_by_manifests(content, blobs)
         removed = _remove_others(state.snapshots, snapshots) + _remove_others(state.flat, flat)
+        removed += _remove_others(state.containers, containers)
         return removed + _remove_others(state.blobs, {blob.partition(":")[2] for blob in blobs})
 
 
@@ -46,10 +51,13 @@ def _named_by_manifests(content: LocalContentStore, blobs: set[str]) -> set[str]
         if (content.size(digest) or 1 << 20) < 1 << 18:
             try:
                 document = json.loads(content.read(digest))
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
-            for entry in document.get("manifests") or () if isinstance(document, dict) else ():
-                found.add(str(entry.get("digest")))
+            # A config may have a member of that name too, with anything in it.
+            entries = document.get("manifests") if isinstance(document, dict) else None
+            for entry in entries if isinstance(entries, list) else ():
+                if isinstance(entry, dict):
+                    found.add(str(entry.get("digest")))
     return found
 
 

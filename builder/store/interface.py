@@ -163,7 +163,7 @@ class ImageStore(Protocol):
         """Idempotent."""
 
     def find(self, name: str) -> Image:
-        """By reference ("app", "app:1", "docker.io/library/app@sha256:…") or id, or its unambiguous beginning.
+        """By reference ("app", "app:1", "docker.io/library/app@sha256:…"), id, or unambiguous start of one.
 
         Raises ImageNotFound, InvalidReference.
         """

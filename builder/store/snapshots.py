@@ -21,6 +21,9 @@ _MAX_LOWERS = 400
 
 _COLUMNS = "name, parent, depth, diff_id, blob, media_type, blob_size, created_at"
 
+# Uppers of failed steps; one may be as large as what the step downloaded.
+_KEPT_FAILURES = 5
+
 # What a sandbox mounts over, so that neither a stub is made in a layer nor one must be removed.
 _MOUNTPOINT_DIRECTORIES = ("etc", "proc", "sys", "dev")
 _MOUNTPOINT_FILES = ("etc/resolv.conf", "etc/hosts", "etc/hostname")
@@ -161,6 +164,9 @@ class OverlaySnapshotter:
         """See Snapshotter."""
         os.rename(active.upper, self._state.failed / active.name)
         self.discard(active)
+        kept = sorted(self._state.failed.iterdir(), key=lambda path: path.lstat().st_ctime_ns)
+        for path in kept[:-_KEPT_FAILURES]:
+            remove_tree(path)
 
     def add_layer(
         self,
@@ -221,14 +227,6 @@ class OverlaySnapshotter:
         assert row is not None
         return _number(row[0])
 
-    def set_layer(self, name: str, layer: Descriptor) -> None:
-        """Record the stored form of a layer."""
-        self._database.run(
-            "UPDATE snapshots SET blob = ?, media_type = ?, blob_size = ? WHERE name = ?",
-            (str(layer.digest), layer.media_type, layer.size, name),
-        )
-        self._known.pop(name, None)
-
     def origin(self, name: str) -> str:
         """The repository that a layer's blob can be fetched from; "" if none is known."""
         row = self._database.row("SELECT origin FROM snapshots WHERE name = ?", (name,))
@@ -261,8 +259,14 @@ class OverlaySnapshotter:
             os.chmod(upper, 0o755)
             try:
                 self._unpack(snapshot, upper, below)
-                self._publish(upper, self._state.snapshots / snapshot.name)
-                self._database.run("UPDATE snapshots SET is_ready = 1 WHERE name = ?", (snapshot.name,))
+                # Another process may have unpacked it too. The write lock says who was first: a directory
+                # that is ready may be mounted already and must stay.
+                with self._database.transaction():
+                    if not self.is_ready(snapshot.name):
+                        self._publish(upper, self._state.snapshots / snapshot.name)
+                        self._database.run(
+                            "UPDATE snapshots SET is_ready = 1 WHERE name = ?", (snapshot.name,)
+                        )
             finally:
                 remove_tree(active)
 

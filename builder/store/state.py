@@ -75,6 +75,8 @@ class StateDir:
         """
         root = root.absolute()
         try:
+            if not root.exists():
+                root.mkdir(parents=True, exist_ok=True, mode=0o700)  # what is built here may be secret
             for bucket in _BUCKETS:
                 (root / bucket).mkdir(parents=True, exist_ok=True, mode=0o700)
             lock = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -137,17 +139,21 @@ def remove_tree(path: Path) -> None:
         # Every directory is moved to the top before it is emptied, so that no path gets longer than the
         # kernel takes and no recursion deeper than Python does, whatever a step has made.
         mark = f"{top}/{os.urandom(8).hex()}."
+        os.chmod(top, 0o700)
         pending, count = [top], 0
         while pending:
             directory = pending.pop()
-            for entry in _entries(directory):
+            with os.scandir(directory) as found:
+                entries = list(found)
+            for entry in entries:
                 if not entry.is_dir(follow_symlinks=False):
                     os.unlink(entry.path)
-                elif directory == top:
+                    continue
+                os.chmod(entry.path, 0o700)
+                if directory == top:
                     pending.append(entry.path)
                 else:
                     count += 1
-                    os.chmod(entry.path, 0o700)
                     os.rename(entry.path, f"{mark}{count}")
                     pending.append(f"{mark}{count}")
             if directory != top:
@@ -155,16 +161,6 @@ def remove_tree(path: Path) -> None:
         os.rmdir(top)
     except FileNotFoundError:
         return
-
-
-def _entries(directory: str) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(directory) as found:
-            return list(found)
-    except PermissionError:
-        os.chmod(directory, 0o700)
-        with os.scandir(directory) as found:
-            return list(found)
 
 
 @contextlib.contextmanager

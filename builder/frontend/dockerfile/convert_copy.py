@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import NamedTuple
 
 from builder.core.errors import Unsupported
@@ -186,7 +187,7 @@ def convert_workdir(state: StageState, workdir: Workdir, *, is_trigger: bool) ->
     before = state.image.working_dir
     # As Docker has it: an absolute path stays as it is written, a relative one is cleaned.
     path = text if text.startswith("/") else clean_path(f"{before}/{text}")
-    state.change_image(working_dir=path)
+    state.image = replace(state.image, working_dir=path)
     name = state.instruction_name(workdir.node, is_trigger=is_trigger)
     has_layer = clean_path(path) != "/"
     if has_layer:

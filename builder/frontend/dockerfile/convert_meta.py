@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from builder.core.image import Healthcheck as HealthcheckConfig
 from builder.frontend.dockerfile.arguments import NOT_IN_ENVIRONMENT
@@ -38,13 +39,13 @@ def convert_env(state: StageState, env: Env) -> None:
     for name, value in pairs:
         entries[name] = value
         state.set_variable(name, value)
-    state.change_image(env=tuple(f"{name}={value}" for name, value in entries.items()))
+    state.image = replace(state.image, env=tuple(f"{name}={value}" for name, value in entries.items()))
     state.commit(_pairs_text("ENV", pairs))
 
 
 def convert_label(state: StageState, label: Label) -> None:
     pairs = _expand_pairs(state, label.pairs)
-    state.change_image(labels={**state.image.labels, **dict(pairs)})
+    state.image = replace(state.image, labels={**state.image.labels, **dict(pairs)})
     state.commit(_pairs_text("LABEL", pairs))
 
 
@@ -87,7 +88,7 @@ def convert_arg(state: StageState, arg: Arg, global_arguments: dict[str, str]) -
 
 def convert_user(state: StageState, user: User) -> None:
     name = state.expand(user.user)
-    state.change_image(user=name)
+    state.image = replace(state.image, user=name)
     state.commit(f"USER {name}")
 
 
@@ -96,7 +97,7 @@ def convert_expose(state: StageState, expose: Expose) -> None:
     for word in expose.ports:
         for text in state.scope.expand_words(word, state.env):
             found.update(_ports(text, word))
-    state.change_image(exposed_ports=tuple(sorted({*state.image.exposed_ports, *found})))
+    state.image = replace(state.image, exposed_ports=tuple(sorted({*state.image.exposed_ports, *found})))
     state.commit(f"EXPOSE map[{' '.join(f'{port}:{{}}' for port in sorted(found))}]")
 
 
@@ -122,24 +123,24 @@ def convert_volume(state: StageState, volume: Volume) -> None:
                 hint="the variables in it have to be set",
                 location=word.location,
             )
-    state.change_image(volumes=tuple(sorted({*state.image.volumes, *paths})))
+    state.image = replace(state.image, volumes=tuple(sorted({*state.image.volumes, *paths})))
     state.commit(f"VOLUME [{' '.join(paths)}]")
 
 
 def convert_cmd(state: StageState, cmd: Cmd) -> None:
     args = command_args(state, cmd.command)
     # Docker writes an empty list as none at all.
-    state.change_image(cmd=args or None, args_escaped=True)
+    state.image = replace(state.image, cmd=args or None, args_escaped=True)
     state.has_cmd = True
     state.commit(f"CMD {quote_list(args)}")
 
 
 def convert_entrypoint(state: StageState, entrypoint: Entrypoint) -> None:
     args = command_args(state, entrypoint.command)
-    state.change_image(entrypoint=args or None)
+    state.image = replace(state.image, entrypoint=args or None)
     if not state.has_cmd:
         # The base's CMD was meant for the base's ENTRYPOINT.
-        state.change_image(cmd=None)
+        state.image = replace(state.image, cmd=None)
     state.commit(f"ENTRYPOINT {quote_list(args)}")
 
 
@@ -151,7 +152,7 @@ def command_args(state: StageState, command: Command) -> tuple[str, ...]:
 
 
 def convert_shell(state: StageState, shell: Shell) -> None:
-    state.change_image(shell=shell.words)
+    state.image = replace(state.image, shell=shell.words)
     state.commit(f"SHELL [{' '.join(shell.words)}]")
 
 
@@ -163,12 +164,12 @@ def convert_stop_signal(state: StageState, stop_signal: StopSignal) -> None:
             hint="write a name, SIGTERM, or a number",
             location=stop_signal.signal.location,
         )
-    state.change_image(stop_signal=signal)
+    state.image = replace(state.image, stop_signal=signal)
     state.commit(f"STOPSIGNAL {signal}")
 
 
 def convert_healthcheck(state: StageState, healthcheck: Healthcheck) -> None:
-    state.change_image(healthcheck=healthcheck.config)
+    state.image = replace(state.image, healthcheck=healthcheck.config)
     state.commit(f"HEALTHCHECK {_healthcheck_text(healthcheck.config)}")
 
 
@@ -181,9 +182,9 @@ def _healthcheck_text(config: HealthcheckConfig) -> str:
 
 def convert_on_build(state: StageState, on_build: OnBuild) -> None:
     """The only instruction that the history does not mention."""
-    state.change_image(on_build=(*state.image.on_build, on_build.expression))
+    state.image = replace(state.image, on_build=(*state.image.on_build, on_build.expression))
 
 
 def convert_maintainer(state: StageState, maintainer: Maintainer) -> None:
-    state.change_image(author=maintainer.name)
+    state.image = replace(state.image, author=maintainer.name)
     state.commit(f"MAINTAINER {maintainer.name}")

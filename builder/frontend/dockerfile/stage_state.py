@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Self
 
 from builder.core.image import History, ImageConfig
@@ -27,7 +27,7 @@ class StageState:
         self.scope = scope
         self.display_name = display_name  # "" where there is only one stage
         self.platform = platform
-        self.image = dataclasses.replace(image, on_build=())
+        self.image = replace(image, on_build=())
         self.edge: Edge | None = None  # None: the empty tree
         self.env: dict[str, str] = {}  # of RUN: what the image has and every ARG
         self.arguments: list[tuple[str, str]] = []  # the ARGs so far, for RUN's history
@@ -35,7 +35,7 @@ class StageState:
         self._step = 0
         self._steps = 0
         if not any(entry.startswith("PATH=") for entry in image.env):
-            self.image = dataclasses.replace(self.image, env=(*image.env, f"PATH={DEFAULT_PATH}"))
+            self.image = replace(self.image, env=(*image.env, f"PATH={DEFAULT_PATH}"))
         self._take_environment()
 
     @classmethod
@@ -65,13 +65,10 @@ class StageState:
     def expand(self, word: Word, mode: Mode | None = None) -> str:
         return self.scope.expand(word, self.env, mode)
 
-    def change_image(self, **changes: object) -> None:
-        self.image = dataclasses.replace(self.image, **changes)  # type: ignore[arg-type]  # field names and types are the callers' affair
-
     def commit(self, text: str, *, has_layer: bool = False) -> None:
         """Adds to the image's history."""
         entry = History(created_by=text, comment=_COMMENT, is_empty_layer=not has_layer)
-        self.change_image(history=(*self.image.history, entry))
+        self.image = replace(self.image, history=(*self.image.history, entry))
 
     def count_steps(self, instructions: Iterable[Instruction], *, has_source: bool) -> None:
         """Before the first name is given: FROM of an image is a step, and what can make a layer."""

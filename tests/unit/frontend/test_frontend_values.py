@@ -34,7 +34,8 @@ def test_no_ports(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("SIGKILL", True), ("kill", True), ("9", True), ("65", True), ("SIGRTMIN+3", True), ("rtmax-14", True),
+        ("SIGKILL", True), ("kill", True), ("9", True), ("65", True), ("SIGRTMIN+3", True),
+        ("rtmax-14", True),
         ("RTMAX", True), ("0", False), ("SIGFOO", False), ("9 9", False), ("", False), ("-1", False),
         ("RTMIN+16", False), ("SIGSIGKILL", False),
     ],
@@ -69,8 +70,10 @@ def test_stage_names(text: str, expected: bool) -> None:
 @pytest.mark.parametrize(
     ("text", "nanoseconds"),
     [
-        ("0", 0), ("5s", 5_000_000_000), ("1m30s", 90_000_000_000), ("1.5h2m", 5_520_000_000_000), ("1us", 1000),
-        ("1µs", 1000), ("500ms", 500_000_000), (".5s", 500_000_000), ("1.s", 1_000_000_000), ("-2s", -2_000_000_000),
+        ("0", 0), ("5s", 5_000_000_000), ("1m30s", 90_000_000_000), ("1.5h2m", 5_520_000_000_000),
+        ("1us", 1000),
+        ("1µs", 1000), ("500ms", 500_000_000), (".5s", 500_000_000), ("1.s", 1_000_000_000),
+        ("-2s", -2_000_000_000),
         ("5", None), ("", None), ("s", None), (".s", None), ("1 s", None), ("1d", None), ("9999999h", None),
     ],
 )  # fmt: skip
@@ -82,7 +85,8 @@ def test_durations(text: str, nanoseconds: int | None) -> None:
 @pytest.mark.parametrize(
     ("nanoseconds", "text"),
     [
-        (0, "0s"), (1, "1ns"), (1500, "1.5µs"), (2_000_000, "2ms"), (1_500_000_000, "1.5s"), (-60_000_000_000, "-1m0s"),
+        (0, "0s"), (1, "1ns"), (1500, "1.5µs"), (2_000_000, "2ms"), (1_500_000_000, "1.5s"),
+        (-60_000_000_000, "-1m0s"),
         (3_600_000_000_000, "1h0m0s"), (5_520_000_000_000, "1h32m0s"), (90_000_000_000, "1m30s"),
     ],
 )  # fmt: skip
@@ -99,17 +103,22 @@ def test_durations_round_trip(nanoseconds: int) -> None:
 
 def test_quoting() -> None:
     """As Go's %q: printable characters stay, the others are escaped."""
-    assert r'"a\"b\\c\n\x01é\x7f\u200b\U000e0001"' == quote('a"b\\c\n\x01é\x7f\u200b\U000e0001')
-    assert '["a b" ""]' == quote_list(["a b", ""])
-    assert "[]" == quote_list([])
-    assert [r"'\x03'", r"'\n'", r"'\''", "'\"'", "'A'", "'\ufffd'"] == [
-        quote_rune(number) for number in (3, 10, 39, 34, 65, 0xD800)
+    assert quote('a"b\\c\n\x01é\x7f\u200b\U000e0001') == r'"a\"b\\c\n\x01é\x7f\u200b\U000e0001"'
+    assert quote_list(["a b", ""]) == '["a b" ""]'
+    assert quote_list([]) == "[]"
+    assert [quote_rune(number) for number in (3, 10, 39, 34, 65, 0xD800)] == [
+        r"'\x03'",
+        r"'\n'",
+        r"'\''",
+        "'\"'",
+        "'A'",
+        "'\ufffd'",
     ]
 
 
 def test_suggestions() -> None:
     """Near enough is two edits; the nearest wins."""
-    assert "RUN" == closest("rum", ["CMD", "RUN", "ENV"])
-    assert "from" == closest("form", ["from", "chown"])
+    assert closest("rum", ["CMD", "RUN", "ENV"]) == "RUN"
+    assert closest("form", ["from", "chown"]) == "from"
     assert closest("whatever", ["from", "chown"]) is None
-    assert "ab" == closest("abc", ["a", "ab", "abx"])
+    assert closest("abc", ["a", "ab", "abx"]) == "ab"

@@ -101,9 +101,11 @@ def test_mistake(text: str, code: str, part: str, hint: str, column: int) -> Non
     "text",
     [
         "STOPSIGNAL --x=1 9", "ARG --x a", "RUN", "CMD", "CMD []", "ENTRYPOINT []", 'RUN [""]', "RUN ['a']",
-        "COPY --from= a b", "COPY --chown= a b", "FROM --platform= busybox", "ONBUILD FOO x", "ONBUILD COPY a",
+        "COPY --from= a b", "COPY --chown= a b", "FROM --platform= busybox", "ONBUILD FOO x",
+        "ONBUILD COPY a",
         "HEALTHCHECK --interval=1s NONE", "HEALTHCHECK --interval= CMD a", "HEALTHCHECK --retries=+5 CMD a",
-        "RUN --mount=type=cache,target=/x --mount=type=tmpfs,target=/y true", "COPY --exclude=a --exclude=b . /",
+        "RUN --mount=type=cache,target=/x --mount=type=tmpfs,target=/y true",
+        "COPY --exclude=a --exclude=b . /",
         "FROM a as B_-.x", "USER a b", "COPY --link --parents=false . /",
     ],
 )  # fmt: skip
@@ -114,10 +116,10 @@ def test_accepted(text: str) -> None:
 
 def test_from() -> None:
     """A stage's name is kept in lower case."""
-    assert ("builder", "busybox") == (
+    assert (
         (instruction := read("FROM --platform=linux/arm64 busybox AS Builder")),
         isinstance(instruction, From) and (instruction.name, instruction.base.text),
-    )[1]
+    )[1] == ("builder", "busybox")
 
 
 def test_run_script() -> None:
@@ -135,8 +137,8 @@ def test_copy_with_heredocs_and_files() -> None:
     copy = read('COPY a <<EOF b <<-"X Y" /d\n1\nEOF\n\t2\n\tX Y\n')
 
     assert isinstance(copy, Copy)
-    assert ["a", "b"] == [word.text for word in copy.sources if "X" not in word.text and "Y" not in word.text]
-    assert ["1\n", "2\n"] == [heredoc.content for heredoc in copy.heredocs]
+    assert [word.text for word in copy.sources if "X" not in word.text and "Y" not in word.text] == ["a", "b"]
+    assert [heredoc.content for heredoc in copy.heredocs] == ["1\n", "2\n"]
 
 
 def test_arguments_have_places() -> None:
@@ -144,12 +146,14 @@ def test_arguments_have_places() -> None:
     arg = read("ARG a name=value empty=")
 
     assert isinstance(arg, Arg)
-    assert [("a", None), ("name", "value"), ("empty", "")] == [
-        (argument.name, argument.default and argument.default.text) for argument in arg.arguments
+    assert [(argument.name, argument.default and argument.default.text) for argument in arg.arguments] == [
+        ("a", None),
+        ("name", "value"),
+        ("empty", ""),
     ]
     default = arg.arguments[1].default
     assert default is not None
-    assert 12 == default.location.start_column
+    assert default.location.start_column == 12
 
 
 @pytest.mark.parametrize(
@@ -159,7 +163,8 @@ def test_arguments_have_places() -> None:
         ("HEALTHCHECK CMD a  b", HealthcheckConfig(test=("CMD-SHELL", "a  b"))),
         ('HEALTHCHECK cmd ["a", "b"]', HealthcheckConfig(test=("CMD", "a", "b"))),
         (
-            "HEALTHCHECK --interval=1.5h2m --timeout=1h --start-period=1m --start-interval=2ms --retries=10 CMD $x",
+            "HEALTHCHECK --interval=1.5h2m --timeout=1h --start-period=1m --start-interval=2ms "
+            "--retries=10 CMD $x",
             HealthcheckConfig(
                 test=("CMD-SHELL", "$x"),
                 interval=5_520_000_000_000,

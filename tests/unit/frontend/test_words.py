@@ -22,8 +22,10 @@ EXPANSIONS = [
     # defaults and alternatives
     ("${x:-def}", "def"), ("${e:-def}", "def"), ("${e-def}", ""), ("${x-def}", "def"), ("${v:-def}", "value"),
     ("${v:+alt}", "alt"), ("${e:+alt}", ""), ("${e+alt}", "alt"), ("${x+alt}", ""), ("${x:-$v}", "value"),
-    ("${x:-${y:-deep}}", "deep"), ('${x:-"q q"}', "q q"), ('"${x:-a b}"', "a b"), ("${x:-}", ""), ("${x:+}", ""),
-    (r"${x:-a\}b}", "a}b"), ("${x:-a'}'b}", "a}b"), ('${x:-"}"}', "}"), ("${e?}", ""), ("${v:?gone}", "value"),
+    ("${x:-${y:-deep}}", "deep"), ('${x:-"q q"}', "q q"), ('"${x:-a b}"', "a b"), ("${x:-}", ""),
+    ("${x:+}", ""),
+    (r"${x:-a\}b}", "a}b"), ("${x:-a'}'b}", "a}b"), ('${x:-"}"}', "}"), ("${e?}", ""),
+    ("${v:?gone}", "value"),
     # quotes and escapes
     ("'${v}'", "${v}"), ('"$v"', "value"), (r'"\$v"', "$v"), (r"\$v", "$v"), (r"\${v}", "${v}"),
     (r'"a\"b"', 'a"b'), (r'"a\nb"', r"a\nb"), (r"a\nb", "anb"), ("a'b\"c'd\"e'f\"g", "ab\"cde'fg"),
@@ -35,16 +37,20 @@ EXPANSIONS = [
     # prefixes and suffixes
     ("${p#*/}", "a/b/c.tar.gz"), ("${p##*/}", "c.tar.gz"), ("${p%.*}", "/a/b/c.tar"), ("${p%%.*}", "/a/b/c"),
     ("${p#/a}", "/b/c.tar.gz"), ("${p%%/*}", ""), ("${p##/*}", ""), ("${p#?}", "a/b/c.tar.gz"),
-    (r"${star#a\*}", "b"), (r"${star%\*b}", "a"), (r"${bs#a\\}", r"\b"), ("${u#ü}", "nï"), ("${v##}", "value"),
+    (r"${star#a\*}", "b"), (r"${star%\*b}", "a"), (r"${bs#a\\}", r"\b"), ("${u#ü}", "nï"),
+    ("${v##}", "value"),
     ("${v#}", "value"), ("${v#${v%lue}}", "lue"), ("${v##v*}", ""), ("${v%%*}", ""), ("${x#a}", ""),
     ("${v#'v'}", "alue"), ('${v#"v"}', "alue"), ("${v#[v]}", "value"), (r"${v#\/}", "value"),
     ("${v#v}${v%e}", "aluevalu"),
     # replacements
     ("${p/a/X}", "/X/b/c.tar.gz"), (r"${p//\//_}", "_a_b_c.tar.gz"), ("${p//./_}", "/a/b/c_tar_gz"),
-    ("${p//?/_}", "_____________"), ("${p//*/_}", "_"), (r"${p/\/a/X}", "X/b/c.tar.gz"), ("${p/a/}", "//b/c.tar.gz"),
-    (r"${p//\//}", "abc.tar.gz"), (r"${v/l/\/}", r"va\/ue"), (r"${v/l/\}}", r"va\}ue"), ("${v/l/$s}", "vax yue"),
+    ("${p//?/_}", "_____________"), ("${p//*/_}", "_"), (r"${p/\/a/X}", "X/b/c.tar.gz"),
+    ("${p/a/}", "//b/c.tar.gz"),
+    (r"${p//\//}", "abc.tar.gz"), (r"${v/l/\/}", r"va\/ue"), (r"${v/l/\}}", r"va\}ue"),
+    ("${v/l/$s}", "vax yue"),
     ('${v/l/"q"}', "vaque"), ('"${s// /_}"', "x_y"), (r"${star/\*/x}", "axb"), (r"${star/\?/x}", "a*b"),
-    ("${x/a/b}", ""), ("${p/$e/X}", "X/a/b/c.tar.gz"), ("${v//$e/-}", "-v-a-l-u-e-"), (r"${v/a/\b}", r"v\blue"),
+    ("${x/a/b}", ""), ("${p/$e/X}", "X/a/b/c.tar.gz"), ("${v//$e/-}", "-v-a-l-u-e-"),
+    (r"${v/a/\b}", r"v\blue"),
     (r"${v/l/\$1}", r"va\$1ue"),
 ]  # fmt: skip
 
@@ -56,7 +62,8 @@ MISTAKES = [
     ("${v:/a/b}", '":/"'), ("${v^}", '"^"'), ("${v@Q}", '"@"'), ("${v!}", '"!"'), ("${#v}", '"v"'),
     ("${x:?gone}", 'variable "x": gone'), ("${x?gone}", "gone"), ("${x?}", "is not allowed to be unset"),
     ("${e:?}", "is not allowed to be empty"),
-    ('"abc', "is not closed"), ("'abc", "is not closed"), ("${v/a}", 'lacks a "/"'), ("${v/a/b", 'lacks a "}"'),
+    ('"abc', "is not closed"), ("'abc", "is not closed"), ("${v/a}", 'lacks a "/"'),
+    ("${v/a/b", 'lacks a "}"'),
     (r"${v#\a}", r'"\a"'), (r"${v/\a/b}", r'"\a"'), ("${x:-" * 200, "in one another"),
 ]  # fmt: skip
 
@@ -80,7 +87,8 @@ def test_mistake(word: str, part: str) -> None:
     ("word", "expected"),
     [
         ("80", ("80",)), ("$two", ("80", "443/tcp")), ('"$two"', ("80 443/tcp",)), ("$x", ()), ("", ()),
-        ("''", ("",)), ("a'b c'd", ("ab cd",)), ("$s$s", ("x", "yx", "y")), (r"a\ b", ("a b",)), ("$s/tcp", ("x", "y/tcp")),
+        ("''", ("",)), ("a'b c'd", ("ab cd",)), ("$s$s", ("x", "yx", "y")), (r"a\ b", ("a b",)),
+        ("$s/tcp", ("x", "y/tcp")),
         ("a ''", ("a", "")), (" a  b ", ("a", "b")),
     ],
 )  # fmt: skip
@@ -93,16 +101,16 @@ def test_another_escape_character() -> None:
     """With the escape directive the backquote escapes, and a backslash is text."""
     mode = Mode(escape="`")
 
-    assert "$v" == expand("`$v", ENV, mode).text
-    assert r"C:\value" == expand(r"C:\$v", ENV, mode).text
-    assert '"$v' == expand('"`"`$v"', ENV, mode).text
+    assert expand("`$v", ENV, mode).text == "$v"
+    assert expand(r"C:\$v", ENV, mode).text == r"C:\value"
+    assert expand('"`"`$v"', ENV, mode).text == '"$v'
 
 
 def test_text_without_quotes() -> None:
     """In the body of a heredoc quotes are text; a backslash still escapes, a line end too."""
     mode = Mode(has_quotes=False)
 
-    assert 'it\'s "value" $v a\n' == expand('it\'s "$v" \\$v \\a\\\n', ENV, mode).text
+    assert expand('it\'s "$v" \\$v \\a\\\n', ENV, mode).text == 'it\'s "value" $v a\n'
 
 
 def test_quotes_kept_for_display() -> None:
@@ -110,8 +118,8 @@ def test_quotes_kept_for_display() -> None:
     mode = Mode(keeps_quotes=True, keeps_unset=True)
 
     assert (
-        "\"value\" '$v' $nope ${nope} ${nope/a/b}"
-        == expand("\"$v\" '$v' $nope ${nope} ${nope/a/b}", ENV, mode).text
+        expand("\"$v\" '$v' $nope ${nope} ${nope/a/b}", ENV, mode).text
+        == "\"value\" '$v' $nope ${nope} ${nope/a/b}"
     )
 
 
@@ -129,10 +137,10 @@ def test_unset_names(word: str, unset: tuple[str, ...]) -> None:
 
 def test_expansions_are_bounded() -> None:
     """Doubling a variable again and again ends in an error, not in all memory."""
-    env = {"a": "x" * 1000}
+    text = "x" * (1 << 19)
+    assert len(expand("${a}${a}", {"a": text}).text) == 1 << 20
     with pytest.raises(InvalidExpansion, match="longer than"):
-        for _ in range(20):
-            env["a"] = expand("${a}${a}", env).text
+        expand("${a}${a}$b", {"a": text, "b": "b"})
     with pytest.raises(InvalidExpansion, match="longer than"):
         expand("${a//x/$a}", {"a": "x" * 10_000})
 

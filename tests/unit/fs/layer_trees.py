@@ -18,7 +18,7 @@ NET_RAW = bytes.fromhex("0100000200200000000000000000000000000000")
 
 
 class Node(NamedTuple):
-    """One path; ``payload`` is a file's bytes, a link's target, a device's number, a hard link's first name."""
+    """One path; ``payload`` is bytes, a link's target, a device's number or a hard link's first name."""
 
     kind: str
     mode: int = 0o644
@@ -71,7 +71,11 @@ def build_upper(before: Tree, after: Tree, directory: Path) -> Path:
                     os.setxattr(directory / path, "trusted.overlay.opaque", b"y")
     for path in before:
         above = path.rpartition("/")[0]
-        if path not in after and above not in fresh and (not above or after.get(above, Node("")).kind == "dir"):
+        if (
+            path not in after
+            and above not in fresh
+            and (not above or after.get(above, Node("")).kind == "dir")
+        ):
             ensure(above)
             os.mknod(directory / path, stat.S_IFCHR, 0)
     _set_times(made, after, directory)
@@ -144,7 +148,9 @@ _IDS = st.sampled_from([0, 1, 1000, 65534, 3_000_000])
 _TIMES = st.sampled_from([0, 1, 1_600_000_000, 2_000_000_000])
 _LEAVES = st.one_of(
     st.builds(
-        lambda mode, uid, mtime, data, cap: Node("file", mode, uid, uid, mtime, data, NET_RAW if cap else b""),
+        lambda mode, uid, mtime, data, cap: Node(
+            "file", mode, uid, uid, mtime, data, NET_RAW if cap else b""
+        ),
         _MODES,
         _IDS,
         _TIMES,

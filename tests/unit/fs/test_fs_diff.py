@@ -48,7 +48,7 @@ def names(data: bytes) -> list[str]:
     return [member.name for member in members(data)]
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(before=trees(), after=trees(), mixed=st.booleans())
 def test_a_layer_turns_the_parent_into_what_the_overlay_showed(
     before: Tree, after: Tree, mixed: bool
@@ -98,7 +98,7 @@ def test_order_does_not_depend_on_the_directory(tmp_path: Path) -> None:
     first, second = (layer_of(upper) for upper in uppers)
 
     assert first == second
-    assert ["d/", "d/Z", "d/a", "d/a.b", "d/a0", "d/b", "d/é", "d/\udcff"] == names(first)
+    assert names(first) == ["d/", "d/Z", "d/a", "d/a.b", "d/a0", "d/b", "d/é", "d/\udcff"]
 
 
 def test_an_empty_upper_is_two_blocks_of_zeros(tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_reserved_names_are_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / name).write_bytes(b"")
 
-    with pytest.raises(ReservedName, match='"d/.wh'):
+    with pytest.raises(ReservedName, match=r'"d/\.wh'):
         layer_of(tmp_path)
 
 
@@ -296,7 +296,9 @@ def show(data: bytes) -> str:
         extra = " ".join(f"{key}={value.hex()}" for key, value in m.xattrs.items())
         name, link = (text.encode("unicode_escape").decode() for text in (m.name, m.link))
         mtime = m.mtime_ns // 10**9
-        line = f"{name} {m.kind} {m.mode:o} {m.uid}:{m.gid} {mtime} {m.size} {link or content or '-'} {device}"
+        line = (
+            f"{name} {m.kind} {m.mode:o} {m.uid}:{m.gid} {mtime} {m.size} {link or content or '-'} {device}"
+        )
         lines.append(f"{line} {extra}".rstrip())
     return "\n".join(lines) + "\n"
 

@@ -29,13 +29,13 @@ def fingerprint(directory: Path) -> list[object]:
     return sorted(found, key=str)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(steps=st.lists(trees(), min_size=1, max_size=4))
 def test_the_merged_view_is_kept(steps: list[Tree]) -> None:
     """One directory shows what the stack shows, has no marks, and leaves the stack as it was."""
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
-        lowers = []
+        lowers: list[Path] = []
         before: Tree = {}
         for number, after in enumerate(steps):
             lowers.insert(0, build_upper(before, after, root / str(number)))
@@ -74,9 +74,7 @@ def test_files_are_shared_and_directories_are_not(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("code", [errno.EMLINK, errno.EXDEV])
-def test_what_cannot_be_linked_is_copied(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
-) -> None:
+def test_what_cannot_be_linked_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     """At the limit of names, or across file systems, a copy looks the same and its names stay together."""
     lower = build(STACK, tmp_path / "lower")
     flat = tmp_path / "flat"
