@@ -8,12 +8,16 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from builder import __version__
 from builder.cli.failures import explain
+from builder.cli.settings import Settings
+
+if TYPE_CHECKING:
+    from builder.engine.early import Launcher
 
 # name → where it is, and a line of help. A command's module is imported when the command is run.
 COMMANDS = {
@@ -37,7 +41,7 @@ COMMANDS = {
 _VALUED = ("--root",)
 
 
-def run(arguments: Sequence[str]) -> int:
+def run(arguments: Sequence[str], launcher: Launcher | None = None) -> int:
     """One command; its exit code: 0, 1 for an error, 2 for wrong usage, or what a container answered."""
     # A reader that went away ends us as it ends any program: Python would print a traceback instead.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
@@ -51,7 +55,7 @@ def run(arguments: Sequence[str]) -> int:
         refuse_unbuilt(command)
         arguments = normalise(arguments)
     try:
-        code = command.main(arguments, prog_name="pybuild", standalone_mode=True)
+        code = command.main(arguments, prog_name="pybuild", standalone_mode=True, obj=Settings(None, launcher))
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else 1
     except BaseException as error:  # noqa: BLE001 (this is where every error ends)
@@ -93,7 +97,7 @@ def _program(
     if version:
         print(f"pybuild {__version__}")
         raise typer.Exit
-    context.obj = root
+    context.obj = context.obj._replace(root=root)
 
 
 def _command_name(arguments: Sequence[str]) -> str | None:

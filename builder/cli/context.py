@@ -14,6 +14,7 @@ import typer
 
 from builder.cli.render.base import Renderer
 from builder.cli.render.choose import choose
+from builder.cli.settings import Settings
 from builder.config import Config
 from builder.core.events import NoProgress, Progress
 from builder.core.job import Cancel, Job
@@ -22,7 +23,7 @@ from builder.engine.assemble import Engine
 
 def config_of(context: typer.Context) -> Config:
     """Flags over environment over file."""
-    return Config.load(os.environ, root=context.obj)
+    return Config.load(os.environ, root=_settings(context).root)
 
 
 @contextlib.contextmanager
@@ -30,8 +31,14 @@ def opened(context: typer.Context, progress: Progress | None = None) -> Iterator
     """The engine, for one job. SIGTERM and SIGINT stop the job; its processes die first."""
     cancel = Cancel()
     job = Job(os.urandom(8).hex(), progress=progress or NoProgress(), cancel=cancel)
-    with _stopping(cancel), Engine.open(config_of(context), job) as engine:
+    with _stopping(cancel), Engine.open(config_of(context), job, launcher=_settings(context).launcher) as engine:
         yield engine
+
+
+def _settings(context: typer.Context) -> Settings:
+    settings = context.obj
+    assert isinstance(settings, Settings)
+    return settings
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from builder.cache.sqlite import SqliteCache
 from builder.config import Config
+from builder.core.errors import PybuildError
 from builder.core.job import Job
 from builder.store.content import LocalContentStore
 from builder.store.database import Database
@@ -22,6 +23,7 @@ from builder.store.state import StateDir
 if TYPE_CHECKING:  # loaded by those commands only that need them
     from builder.executor.interface import Executor
     from builder.registry.interface import RegistryClient
+    from builder.sandbox.launch import Launcher
     from builder.source.interface import ImageSource
 
 
@@ -42,17 +44,23 @@ class Engine:
         self._stack = stack
         self._starting = threading.Lock()
         self._executor: Executor | None = None
+        self._launcher: Launcher | None = None
 
     @classmethod
     @contextlib.contextmanager
-    def open(cls, config: Config, job: Job) -> Iterator[Engine]:
-        """Holds the store's shared lock inside the block, and leaves no process behind it."""
+    def open(cls, config: Config, job: Job, *, launcher: Launcher | None = None) -> Iterator[Engine]:
+        """Holds the store's shared lock inside the block, and leaves no process behind it.
+
+        ``launcher`` is one that was started early; the block ends it.
+        """
         with (
             StateDir.open(config.root) as state,
             Database.open(state.database) as database,
             contextlib.ExitStack() as stack,
         ):
             engine = cls(config, state, database, job, stack)
+            if launcher is not None:
+                engine._launcher = stack.enter_context(launcher)
             state.sweep(lambda name: not engine.snapshots.is_known(name))
             yield engine
 
@@ -83,14 +91,26 @@ class Engine:
                 self._executor = self._start_executor()
             return self._executor
 
+    def warm_up(self) -> None:
+        """Start the launcher without waiting for it: steps are likely to run soon."""
+        with self._starting:
+            # Whoever really needs it hears why it cannot be.
+            with contextlib.suppress(PybuildError):
+                self._start_launcher().start()
+
     def _start_executor(self) -> Executor:
         from builder.executor.local import LocalExecutor
-        from builder.sandbox.launch import Launcher
 
         files = self.state.scratch / "files"
         files.mkdir(mode=0o755)
-        launcher = self._stack.enter_context(Launcher())
-        return LocalExecutor(launcher, str(files))
+        return LocalExecutor(self._start_launcher(), str(files))
+
+    def _start_launcher(self) -> Launcher:
+        if self._launcher is None:
+            from builder.sandbox.launch import Launcher
+
+            self._launcher = self._stack.enter_context(Launcher())
+        return self._launcher
 
     def _unpack(self, snapshot: Snapshot, directory: Path, lowers: Sequence[str]) -> None:
         self.sources.unpack(snapshot, directory, lowers, self.job)

@@ -169,7 +169,7 @@ def _frontend_request(engine: Engine, request: BuildRequest, data: bytes, name: 
         build_platform=host,
         network=request.network,
         ignores_cache=request.is_cache_ignored,
-        parse_cache=StoredParses(engine.database),
+        parse_cache=StoredParses(engine.database, engine.warm_up),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from builder.store.database import Database
 
@@ -12,13 +13,17 @@ _KEPT = 500  # parses; the oldest go
 class StoredParses:
     """See ParseCache."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, on_new: Callable[[], None]) -> None:
         self._database = database
+        self._on_new = on_new  # a file that was never parsed: its steps have not run
 
     def get(self, key: bytes) -> bytes | None:
         """See ParseCache."""
         row = self._database.row("SELECT value FROM parses WHERE key = ?", (key,))
-        return row[0] if row and isinstance(row[0], bytes) else None
+        if row is None or not isinstance(row[0], bytes):
+            self._on_new()
+            return None
+        return row[0]
 
     def put(self, key: bytes, value: bytes) -> None:
         """See ParseCache."""

@@ -6,6 +6,8 @@ import errno
 import fcntl
 import os
 
+from builder.fs.tar import write_all
+
 # linux/fs.h: _IOW(0x94, 9, int)
 _FICLONE = 0x40049409
 # Below this a read and a write cost less than asking for anything clever.
@@ -42,14 +44,7 @@ def _copy_small(source: int, target: int, size: int) -> None:
     left = size
     while left and (data := os.read(source, left)):
         left -= len(data)
-        _write_all(target, data)
-
-
-def _write_all(target: int, data: bytes) -> None:
-    """write(2) until everything is written."""
-    view = memoryview(data)
-    while view:
-        view = view[os.write(target, view) :]
+        write_all(target, data)
 
 
 def _share(source: int, target: int, device: int) -> bool:

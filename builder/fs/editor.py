@@ -78,17 +78,20 @@ class TreeEditor:
         """Make a directory with its parents; existing ones stay as they are. Raises CopyConflict."""
         if self._is_in_upper(path):
             return
-        self.make_directories(path.rpartition("/")[0], mode, owner)
-        entry = self.lookup(path)
-        if entry is None:
-            self.make_directory(path)
-            self.set_attributes(path, Attributes(mode, *owner))
-        elif entry.kind == "dir":
-            self._copy_up_directory(path, entry)
-        else:
-            raise CopyConflict(
-                f'"/{path}" is not a directory', hint="files cannot be put below a file; choose another path"
-            )
+        for above in _with_parents(path):
+            if self._is_in_upper(above):
+                continue
+            entry = self.lookup(above)
+            if entry is None:
+                self.make_directory(above)
+                self.set_attributes(above, Attributes(mode, *owner))
+            elif entry.kind == "dir":
+                self._copy_up_directory(above, entry)
+            else:
+                raise CopyConflict(
+                    f'"/{above}" is not a directory',
+                    hint="files cannot be put below a file; choose another path",
+                )
 
     def make_directory(self, path: str) -> None:
         """Make one directory, in the place of a file if one is there; its parent must exist."""
@@ -107,11 +110,13 @@ class TreeEditor:
         """Have an existing directory in the upper, copied up with its parents if need be."""
         if self._is_in_upper(path):
             return
-        self.ensure_directory(path.rpartition("/")[0])
-        entry = self.lookup(path)
-        if entry is None or entry.kind != "dir":
-            raise CopyConflict(f'"/{path}" is not a directory', hint="something else took its place")
-        self._copy_up_directory(path, entry)
+        for above in _with_parents(path):
+            if self._is_in_upper(above):
+                continue
+            entry = self.lookup(above)
+            if entry is None or entry.kind != "dir":
+                raise CopyConflict(f'"/{above}" is not a directory', hint="something else took its place")
+            self._copy_up_directory(above, entry)
 
     def set_attributes(self, path: str, attributes: Attributes) -> None:
         """Of an existing directory."""
@@ -193,25 +198,32 @@ class TreeEditor:
 
     def _is_in_upper(self, path: str) -> bool:
         """Whether the upper has this path as a directory, below directories only."""
-        if path in self._shows_parent:
-            return True
-        directory = path.rpartition("/")[0]
-        if not self._is_in_upper(directory):
-            return False
+        return path in self._shows_parent or self._first_missing(path) is None
+
+    def _first_missing(self, path: str) -> str | None:
+        """From the top, the first part of ``path`` that the upper has not as a directory."""
+        unknown = []
+        while path not in self._shows_parent:
+            unknown.append(path)
+            path = path.rpartition("/")[0]
+        return next((below for below in reversed(unknown) if not self._discover(below)), None)
+
+    def _discover(self, path: str) -> bool:
+        """The same for a path whose directory is known to be in the upper."""
         st = self._stat(path)
         if st is None or not stat.S_ISDIR(st.st_mode):
             return False
-        below = self._below(path) if self._shows_parent[directory] else None
+        below = self._below(path) if self._shows_parent[path.rpartition("/")[0]] else None
         is_merged = below is not None and below.kind == "dir" and not is_opaque(f"{self.upper}/{path}")
         self._shows_parent[path] = is_merged
         return True
 
     def _is_hidden(self, path: str) -> bool:
         """Whether something of the upper hides the parent's directory ``path``, which the upper has not."""
-        directory = path.rpartition("/")[0]
-        if not self._is_in_upper(directory):
-            return self._is_hidden(directory)
-        return self._stat(path) is not None or not self._shows_parent[directory]
+        missing = self._first_missing(path)
+        return missing is not None and (
+            self._stat(missing) is not None or not self._shows_parent[missing.rpartition("/")[0]]
+        )
 
     def _copy_up_directory(self, path: str, entry: Entry) -> None:
         """Of a directory whose parent is in the upper already, and keeps its times."""
@@ -286,6 +298,12 @@ class TreeEditor:
             }
         else:
             os.unlink(f"{self.upper}/{path}")
+
+
+def _with_parents(path: str) -> list[str]:
+    """A path's directories and itself, from the top; nothing for the root."""
+    parts = path.split("/") if path else []
+    return ["/".join(parts[: depth + 1]) for depth in range(len(parts))]
 
 
 def _set_attributes(real: str, path: str, attributes: Attributes, *, is_link: bool) -> None:

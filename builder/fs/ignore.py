@@ -48,7 +48,7 @@ class IgnoreRules:
         self._any = re.compile("|".join(f"(?:{source})" for source in sources), re.DOTALL).fullmatch
         self._exceptions = [_literal_prefix(rule.pattern) for rule in rules if rule.is_exception]
         self._none: _State = (False,) * len(rules)
-        self._directories: dict[str, tuple[Rule | None, _State]] = {"": (None, self._none)}
+        self._directories: dict[str, _State] = {"": self._none}
 
     @classmethod
     def parse(cls, data: bytes, file: str) -> IgnoreRules:
@@ -97,11 +97,14 @@ class IgnoreRules:
         return self._decide(path, state)[0]
 
     def _directory(self, path: str) -> _State:
-        known = self._directories.get(path)
-        if known is None:
-            known = self._decide(path, self._directory(path.rpartition("/")[0]))
-            self._directories[path] = known
-        return known[1]
+        unknown = []
+        while path not in self._directories:
+            unknown.append(path)
+            path = path.rpartition("/")[0]
+        state = self._directories[path]
+        for below in reversed(unknown):
+            state = self._directories[below] = self._decide(below, state)[1]
+        return state
 
     def _decide(self, path: str, inherited: _State) -> tuple[Rule | None, _State]:
         """Which rule excludes ``path``, and which rules apply to it, given those of its directory."""

@@ -22,7 +22,7 @@ from builder.solver.interface import CacheMap, Dep, Executed
 from builder.store.interface import ActiveSnapshot, Snapshotter
 
 # Docker makes these in the layer when the image lacks them; runc needs them to mount over.
-_NEEDED_DIRECTORIES = ("dev", "etc", "proc", "sys")
+_NEEDED_DIRECTORIES = ("dev", "proc", "sys")
 
 _DEFAULT_HOSTNAME = "buildkitsandbox"
 

@@ -34,8 +34,9 @@ def run_attached(
     """
     if is_terminal:
         return _run_with_terminal(start, stdin=stdin, stdout=stdout, is_interactive=is_interactive)
-    process = start(ProcessIO(stdin=stdin if is_interactive else -1, stdout=stdout, stderr=stderr))
-    with _signals_to(process):
+    with _signals() as forward_to:
+        process = start(ProcessIO(stdin=stdin if is_interactive else -1, stdout=stdout, stderr=stderr))
+        forward_to(process)
         return _wait(process)
 
 
@@ -43,11 +44,16 @@ def _run_with_terminal(start: Start, *, stdin: int, stdout: int, is_interactive:
     master, slave = pty.openpty()
     try:
         _copy_size(stdout, master)
-        try:
-            process = start(ProcessIO(stdin=slave, stdout=slave, stderr=slave, terminal=True))
-        finally:
-            os.close(slave)
-        with _signals_to(process), _raw(stdin, is_wanted=is_interactive), _resizing(stdout, master):
+        with (
+            _signals() as forward_to,
+            _raw(stdin, is_wanted=is_interactive),
+            _resizing(stdout, master),
+        ):
+            try:
+                process = start(ProcessIO(stdin=slave, stdout=slave, stderr=slave, terminal=True))
+            finally:
+                os.close(slave)
+            forward_to(process)
             waker, woken = os.pipe2(os.O_CLOEXEC)
             pump = threading.Thread(
                 target=_pump, args=(master, stdin if is_interactive else -1, stdout, waker), daemon=True
@@ -99,13 +105,28 @@ def _wait(process: RunningProcess) -> int:
 
 
 @contextlib.contextmanager
-def _signals_to(process: RunningProcess) -> Iterator[None]:
+def _signals() -> Iterator[Callable[[RunningProcess], None]]:
+    """Forward the caller's signals inside the block; to be told whom to, later.
+
+    The handlers must be there before the process is: it may answer at once, and the answer may be a signal.
+    """
+    target: list[RunningProcess] = []
+    early: list[int] = []
+
     def forward(number: int, frame: FrameType | None) -> None:
-        process.signal(number)
+        if target:
+            target[0].signal(number)
+        else:
+            early.append(number)
+
+    def forward_to(process: RunningProcess) -> None:
+        target.append(process)
+        for number in early:
+            process.signal(number)
 
     before = {number: signal.signal(number, forward) for number in _FORWARDED}
     try:
-        yield
+        yield forward_to
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

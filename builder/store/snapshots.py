@@ -26,7 +26,7 @@ _KEPT_FAILURES = 5
 
 # What a sandbox mounts over, so that neither a stub is made in a layer nor one must be removed.
 _MOUNTPOINT_DIRECTORIES = ("etc", "proc", "sys", "dev")
-_MOUNTPOINT_FILES = ("etc/resolv.conf", "etc/hosts", "etc/hostname")
+_MOUNTPOINT_FILES = ("etc/resolv.conf", "etc/hosts")
 
 
 class SnapshotMissing(PybuildError):

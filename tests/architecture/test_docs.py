@@ -44,7 +44,7 @@ def _options(command: typer.core.TyperCommand | typer.core.TyperGroup) -> set[st
 
 def _command_line(word: str) -> str:
     """The one line of the README's shell blocks that holds ``word``."""
-    blocks = re.findall(r"^```sh\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+    blocks: list[str] = re.findall(r"^```sh\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
     lines = [line for block in blocks for line in block.splitlines() if word in line]
     assert len(lines) == 1, lines
     return lines[0]

@@ -35,6 +35,11 @@ def _names(wheel: Path) -> set[str]:
         return set(archive.namelist())
 
 
+def _package_of(programs: Path, directory: Path) -> Path:
+    code = "import builder; print(builder.__file__)"
+    return Path(_run(programs / "python", "-c", code, cwd=directory).strip()).parent
+
+
 @pytest.fixture(scope="module")
 def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("sdist")
@@ -54,7 +59,16 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of programs of an environment that has the wheel and, behind it, our dependencies."""
-    home = tmp_path_factory.mktemp("installed")
+    return _install(tmp_path_factory.mktemp("installed"), wheel)
+
+
+@pytest.fixture(scope="module")
+def editable(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same for an editable install of the checkout."""
+    return _install(tmp_path_factory.mktemp("editable"), "--no-build-isolation", "--editable", ROOT)
+
+
+def _install(home: Path, *what: str | Path) -> Path:
     venv.create(home, with_pip=False)
     packages = home / f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
     # Only a folder of modules: an editable install of ours in there is a .pth, which Python reads in
@@ -62,7 +76,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (packages / "dependencies.pth").write_text(f"{sysconfig.get_paths()['purelib']}\n")
     _run(
         sys.executable, "-m", "pip", "--python", home / "bin/python", "install", "--no-deps", "--no-index",
-        "--quiet", wheel, cwd=home,
+        "--quiet", *what, cwd=home,
     )  # fmt: skip
     return home / "bin"
 
@@ -103,10 +117,18 @@ def test_sdist_makes_the_same_wheel(sdist: Path, wheel: Path, tmp_path: Path) ->
 def test_installed_command_parses(installed: Path, tmp_path: Path) -> None:
     """The command of an installed wheel reads a Dockerfile: its grammar is found inside the package."""
     (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY a b /c/\n")
-    where = _run(installed / "python", "-c", "import builder; print(builder.__file__)", cwd=tmp_path)
     parsed = _run(installed / "pybuild", "parse", cwd=tmp_path)
 
-    assert where.startswith(str(installed.parent))
+    assert installed.parent in _package_of(installed, tmp_path).parents
+    assert '"cmd": "COPY"' in parsed
+
+
+def test_editable_command_parses(editable: Path, tmp_path: Path) -> None:
+    """The command of an editable install runs the checkout, and finds the grammar beside the package."""
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY a b /c/\n")
+    parsed = _run(editable / "pybuild", "parse", cwd=tmp_path)
+
+    assert _package_of(editable, tmp_path) == ROOT / "builder"
     assert '"cmd": "COPY"' in parsed
 
 

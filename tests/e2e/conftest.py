@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
-from tests.support.stores import base_store, known, pybuild, write
+import pytest
+
+pytest.register_assert_rewrite("tests.support.cli", "tests.support.images", "tests.support.processes")
+
+from tests.support.stores import base_store, known, pybuild, write  # noqa: E402 (after the line above)
 
 __all__ = ["base_store", "known", "pybuild", "write"]

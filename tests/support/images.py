@@ -67,7 +67,9 @@ def read_archive(path: Path) -> SavedImage:
     manifest = json.loads(blob(json.loads(files["index.json"])["manifests"][0]))
     config = blob(manifest["config"])
     image = SavedImage(
-        json.loads(config), [_plain(blob(layer)) for layer in manifest["layers"]], manifest["config"]["digest"]
+        json.loads(config),
+        [_plain(blob(layer)) for layer in manifest["layers"]],
+        manifest["config"]["digest"],
     )
     for layer, diff_id in zip(image.layers, image.config["rootfs"]["diff_ids"], strict=True):
         assert diff_id == f"sha256:{hashlib.sha256(layer).hexdigest()}"

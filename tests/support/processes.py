@@ -47,9 +47,12 @@ def assert_nothing_left(root: Path, known: set[int]) -> None:
     """No process, no mount, no namespace and no scratch entry speaks of the store any more."""
     assert_no_orphan(known)
     needle = os.fsencode(str(root))
-    users = [pid for pid in os.listdir("/proc") if pid.isdigit() and needle in _traces(pid)]
+    # Processes change their parent while they are being looked at, so here is another way to find them.
+    for pid in [pid for pid in os.listdir("/proc") if pid.isdigit() and needle in _traces(pid)]:
+        shown = _traces(pid)[:300]
+        assert _wait(int(pid)), f"process {pid} was left behind: {os.fsdecode(shown)}"
+    assert_no_orphan(known)
 
-    assert users == []
     assert needle not in Path("/proc/self/mountinfo").read_bytes()
     assert sorted(os.listdir(root / "tmp")) == []
 

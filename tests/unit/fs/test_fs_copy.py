@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import socket
 import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -185,6 +187,21 @@ def test_directories_of_a_wildcard_are_merged(world: World) -> None:
 
     assert sorted(world.entries()) == ["x", "x/a", "x/sub", "x/sub/b", "x/sub/c"]
     assert world.entries()["x/sub"] == "dir 711 0:0"
+
+
+def test_a_very_deep_destination(world: World) -> None:
+    """Hundreds of directories are no problem for a stack of calls."""
+    deep = "/".join(["a"] * 200)
+    world.file("f")
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack(0)) + 100)
+    try:
+        world.copy("f", f"/{deep}/")
+        assert world.editor.lookup(f"{deep}/b/c/d") is None
+    finally:
+        sys.setrecursionlimit(limit)
+
+    assert world.merged(f"{deep}/f").kind == "file"
 
 
 # --- what is in the way ---

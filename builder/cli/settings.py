@@ -1,0 +1,16 @@
+"""What the program's own options say, for the command that follows them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from builder.engine.early import Launcher
+
+
+class Settings(NamedTuple):
+    """``launcher`` is one that was started before the command line was read."""
+
+    root: Path | None
+    launcher: Launcher | None

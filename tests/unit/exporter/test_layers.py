@@ -1,0 +1,120 @@
+"""Layers as tars: computed once, the same every time, and never other than what was promised."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from builder.core.descriptor import OCI_LAYER
+from builder.core.digest import Digest, DigestMismatch
+from builder.exporter.layers import Layers
+from builder.store.interface import BlobNotFound
+from tests.support.local_store import Store, open_store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with open_store(tmp_path / "root") as store:
+        yield store
+
+
+def written(layers: Layers, store: Store, name: str) -> bytes:
+    out = io.BytesIO()
+    snapshot = store.snapshots.stat(name)
+    assert snapshot is not None
+    layers.write(snapshot, out.write)
+    return out.getvalue()
+
+
+def test_descriptor_is_of_the_bytes(store: Store) -> None:
+    """A layer that was built here leaves uncompressed: its digest is its diff ID."""
+    tree = store.tree({"directory/file": b"content"})
+    with Layers(store.snapshots, store.content) as layers:
+        descriptor = layers.descriptor(tree)
+        data = written(layers, store, tree.name)
+
+    assert descriptor.media_type == OCI_LAYER
+    assert (descriptor.digest, descriptor.size) == (Digest.of(data), len(data))
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        assert tar.getnames() == ["directory", "directory/file"]
+
+
+def test_diff_id_is_remembered(tmp_path: Path) -> None:
+    """The next process knows a diff ID without reading the layer."""
+    with open_store(tmp_path) as store, Layers(store.snapshots, store.content) as layers:
+        tree = store.tree({"file": b"content"})
+        diff_id = layers.diff_id(tree)
+    with open_store(tmp_path) as store:
+        known = store.snapshots.stat(tree.name)
+        assert known is not None
+        assert known.diff_id == diff_id
+        (Path(store.snapshots.directory(tree.name)) / "file").unlink()
+        with Layers(store.snapshots, store.content) as layers:
+            assert layers.diff_id(known) == diff_id
+
+
+def test_prefetched_is_the_same(store: Store) -> None:
+    """Whether it was begun in the background or not, a diff ID is the same, and so are layers side by side."""
+    trees = [store.tree({f"{n}": b"%d" % n * 1000}) for n in range(8)]
+    with Layers(store.snapshots, store.content) as layers:
+        for tree in trees:
+            layers.prefetch(tree.name)
+            layers.prefetch(tree.name)
+        layers.prefetch("absent")
+        ahead = [layers.diff_id(tree) for tree in trees]
+    with Layers(store.snapshots, store.content) as layers:
+        assert [Digest.of(written(layers, store, tree.name)) for tree in trees] == ahead
+
+
+def test_unused_prefetch_does_not_hold_up_the_end(store: Store) -> None:
+    """What was begun and not asked for is no error."""
+    with Layers(store.snapshots, store.content) as layers:
+        layers.prefetch(store.tree({"a": b"a"}).name)
+
+    assert store.database.rows("SELECT diff_id FROM snapshots") == [(None,)]
+
+
+def test_pulled_layer_leaves_as_it_came(store: Store) -> None:
+    """A layer from elsewhere keeps its stored form: pushing it back moves no bytes."""
+    pulled = store.layer(b"the stored form")
+    with Layers(store.snapshots, store.content) as layers:
+        assert layers.descriptor(pulled) == pulled.layer
+        assert written(layers, store, pulled.name) == b"the stored form"
+
+
+def test_pulled_layer_that_is_not_here(store: Store) -> None:
+    """A stored form that was never fetched, or is gone, is an error that says so."""
+    pulled = store.layer(b"the stored form")
+    assert pulled.layer is not None
+    store.content.delete(pulled.layer.digest)
+    with Layers(store.snapshots, store.content) as layers, pytest.raises(BlobNotFound):
+        layers.write(pulled, lambda data: None)
+
+
+def test_changed_snapshot_is_noticed(store: Store) -> None:
+    """A committed tree that somebody wrote to does not pass for what it was."""
+    tree = store.tree({"file": b"content"})
+    with Layers(store.snapshots, store.content) as layers:
+        layers.diff_id(tree)
+        (Path(store.snapshots.directory(tree.name)) / "file").write_bytes(b"altered")
+        with pytest.raises(DigestMismatch):
+            written(layers, store, tree.name)
+
+
+def test_deletions_are_whiteouts(store: Store) -> None:
+    """The tar of an upper says what it hides of the layers below."""
+    import os
+    import stat
+
+    base = store.tree({"gone": b"x", "stays": b"y"})
+    active = store.active({}, base.name)
+    os.mknod(active.upper / "gone", stat.S_IFCHR, 0)
+    top = store.snapshots.commit(active, created_at=3)
+    with Layers(store.snapshots, store.content) as layers:
+        layers.diff_id(base)
+        with tarfile.open(fileobj=io.BytesIO(written(layers, store, top.name))) as tar:
+            assert tar.getnames() == [".wh.gone"]
