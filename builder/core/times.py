@@ -7,6 +7,9 @@ import time
 
 def rfc3339(at: float) -> str:
     """Epoch seconds, in UTC with nanoseconds, as Go prints them."""
-    whole, nanoseconds = divmod(round(at * 1e9), 10**9)
+    # The whole part first: in one piece, a time of today times 10^9 is beyond what a float holds exactly.
+    whole = int(at // 1)
+    carry, nanoseconds = divmod(round((at - whole) * 1e9), 10**9)
+    whole += carry
     date = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))
     return f"{date}.{nanoseconds:09d}".rstrip("0").rstrip(".") + "Z"

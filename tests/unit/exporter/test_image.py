@@ -6,12 +6,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-import pytest
-
 from builder.core.digest import Digest
 from builder.core.image import History, ImageConfig
 from builder.core.platform import Platform
-from builder.exporter.image import finish_image, rfc3339
+from builder.exporter.image import finish_image
 from builder.store.interface import Snapshot
 
 LINUX = Platform("linux", "amd64")
@@ -135,19 +133,3 @@ def test_same_steps_same_bytes() -> None:
     first, second = (finish_image(image, [snapshot("a", 7.5)], KnownLayers()) for _ in range(2))  # type: ignore[arg-type]  # a fake
 
     assert first == second
-
-
-@pytest.mark.parametrize(
-    ("at", "expected"),
-    [
-        (0, "1970-01-01T00:00:00Z"),
-        (1_700_000_000, "2023-11-14T22:13:20Z"),
-        (1_700_000_000.5, "2023-11-14T22:13:20.5Z"),
-        (0.001, "1970-01-01T00:00:00.001Z"),
-        (0.9999999999, "1970-01-01T00:00:01Z"),
-        (-0.5, "1969-12-31T23:59:59.5Z"),
-    ],
-)
-def test_rfc3339(at: float, expected: str) -> None:
-    """Times are written as Go writes them: UTC, nanoseconds without trailing zeros."""
-    assert rfc3339(at) == expected

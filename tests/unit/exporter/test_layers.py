@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import stat
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,7 +60,7 @@ def test_diff_id_is_remembered(tmp_path: Path) -> None:
 
 
 def test_prefetched_is_the_same(store: Store) -> None:
-    """Whether it was begun in the background or not, a diff ID is the same, and so are layers side by side."""
+    """Whether it was begun in the background or not, a diff ID is the same."""
     trees = [store.tree({f"{n}": b"%d" % n * 1000}) for n in range(8)]
     with Layers(store.snapshots, store.content) as layers:
         for tree in trees:
@@ -107,9 +109,6 @@ def test_changed_snapshot_is_noticed(store: Store) -> None:
 
 def test_deletions_are_whiteouts(store: Store) -> None:
     """The tar of an upper says what it hides of the layers below."""
-    import os
-    import stat
-
     base = store.tree({"gone": b"x", "stays": b"y"})
     active = store.active({}, base.name)
     os.mknod(active.upper / "gone", stat.S_IFCHR, 0)
