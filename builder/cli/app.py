@@ -1,11 +1,8 @@
-"""The command table, and the one place where errors become text and exit codes."""
+"""The command table, and the Typer application that it makes."""
 
 from __future__ import annotations
 
 import importlib
-import os
-import signal
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from builder import __version__
-from builder.cli.failures import explain
 from builder.cli.settings import Settings
 
 if TYPE_CHECKING:
@@ -43,8 +39,6 @@ _VALUED = ("--root",)
 
 def run(arguments: Sequence[str], launcher: Launcher | None = None) -> int:
     """One command; its exit code: 0, 1 for an error, 2 for wrong usage, or what a container answered."""
-    # A reader that went away ends us as it ends any program: Python would print a traceback instead.
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     name = _command_name(arguments)
     app = make_app([name] if name in COMMANDS else list(COMMANDS))
     command = typer.main.get_command(app)
@@ -54,12 +48,7 @@ def run(arguments: Sequence[str], launcher: Launcher | None = None) -> int:
 
         refuse_unbuilt(command)
         arguments = normalise(arguments)
-    try:
-        code = command.main(arguments, prog_name="pybuild", standalone_mode=True, obj=Settings(None, launcher))
-    except SystemExit as error:
-        return error.code if isinstance(error.code, int) else 1
-    except BaseException as error:  # noqa: BLE001 (this is where every error ends)
-        return explain(error, sys.stderr, os.environ)
+    code = command.main(arguments, prog_name="pybuild", standalone_mode=True, obj=Settings(None, launcher))
     return code if isinstance(code, int) else 0
 
 

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-import sys
 from typing import Annotated
 
 import typer
 
-from builder.cli.context import opened, rendered
+from builder.cli.context import opened
 from builder.cli.tables import ago, table
-from builder.core.errors import Kind, PybuildError, Unsupported
-
-
-class NotATerminal(PybuildError):
-    """-t needs a terminal on standard input."""
-
-    kind = Kind.INVALID
-    code = "not-a-terminal"
 
 
 def run(
@@ -55,46 +45,25 @@ def run(
     ] = "missing",
 ) -> None:
     """Run a command in a new container."""
-    from builder.engine.containers import run as run_container
-    from builder.runtime.spec import RunOptions
+    from builder.cli.container_run import RunValues, execute
 
-    if network not in ("host", "none"):
-        raise Unsupported(f'--network "{network}" is not built yet', hint="there are host and none")
-    if pull not in ("missing", "always", "never"):
-        raise Unsupported(f'--pull cannot be "{pull}"', hint="it is missing, always or never")
-    if tty and interactive and not sys.stdin.isatty():
-        raise NotATerminal("the input device is not a terminal", hint="leave out -t")
-    options = RunOptions(
-        command=command or (),
-        entrypoint=entrypoint,
-        env=env or (),
-        volumes=volumes or (),
-        working_dir=workdir,
+    values = RunValues(
+        image=image,
+        command=command or [],
+        remove=remove,
+        interactive=interactive,
+        tty=tty,
+        env=env or [],
+        volumes=volumes or [],
+        workdir=workdir,
         user=user,
-        hostname=hostname,
+        entrypoint=entrypoint,
         network=network,
-        is_terminal=tty,
+        name=name,
+        hostname=hostname,
+        pull=pull,
     )
-    try:
-        with (
-            rendered("quiet" if not sys.stderr.isatty() else "plain") as renderer,
-            opened(context, renderer) as engine,
-        ):
-            code = run_container(
-                engine,
-                image,
-                options,
-                name=name,
-                is_removed=remove,
-                is_interactive=interactive,
-                pull=pull,  # type: ignore[arg-type]  # checked above
-                environ=os.environ,
-            )
-    except PybuildError as error:
-        # 125 is "the engine failed", so that 1 can be the program's own answer.
-        error.run_exit_code = getattr(error, "exit_code", 125)  # type: ignore[attr-defined]  # read by failures.exit_code
-        raise
-    raise typer.Exit(code)
+    raise typer.Exit(execute(context.obj, values))
 
 
 def ps(

@@ -9,8 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
-
-import typer
+from typing import TYPE_CHECKING
 
 from builder.cli.render.base import Renderer
 from builder.cli.render.choose import choose
@@ -20,18 +19,24 @@ from builder.core.events import NoProgress, Progress
 from builder.core.job import Cancel, Job
 from builder.engine.assemble import Engine
 
+if TYPE_CHECKING:  # a `run` that was read without Typer does not load it
+    import typer
 
-def config_of(context: typer.Context) -> Config:
-    """Flags over environment over file."""
-    return Config.load(os.environ, root=_settings(context).root)
+
+def opened(
+    context: typer.Context, progress: Progress | None = None
+) -> contextlib.AbstractContextManager[Engine]:
+    """The engine, for one command."""
+    return opened_with(_settings(context), progress)
 
 
 @contextlib.contextmanager
-def opened(context: typer.Context, progress: Progress | None = None) -> Iterator[Engine]:
+def opened_with(settings: Settings, progress: Progress | None = None) -> Iterator[Engine]:
     """The engine, for one job. SIGTERM and SIGINT stop the job; its processes die first."""
     cancel = Cancel()
     job = Job(os.urandom(8).hex(), progress=progress or NoProgress(), cancel=cancel)
-    with _stopping(cancel), Engine.open(config_of(context), job, launcher=_settings(context).launcher) as engine:
+    config = Config.load(os.environ, root=settings.root)
+    with _stopping(cancel), Engine.open(config, job, launcher=settings.launcher) as engine:
         yield engine
 
 

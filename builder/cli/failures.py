@@ -84,7 +84,9 @@ def as_known(error: BaseException) -> PybuildError | None:
             )
         return HostFailed(f"the system refused: {error.strerror or error}{where}")
     if isinstance(error, RecursionError):
-        return HostFailed("directories are nested too deeply to be read", hint="exclude them in .dockerignore")
+        return HostFailed(
+            "directories are nested too deeply to be read", hint="exclude them in .dockerignore"
+        )
     if isinstance(error, MemoryError):
         return HostFailed(
             "out of memory", hint="close something, or raise the limit that this process runs under"

@@ -96,7 +96,13 @@ def _environment(
 
 def bind_mounts(volumes: Sequence[str]) -> list[Mount]:
     """``SRC:DST[:ro|rw]``; a source that is missing is made, as Docker does. Raises InvalidVolume."""
-    return [_bind_mount(volume) for volume in volumes]
+    mounts = [_bind_mount(volume) for volume in volumes]
+    for number, mount in enumerate(mounts):
+        if any(mount.target == other.target for other in mounts[:number]):
+            raise InvalidVolume(
+                f'two volumes have the target "{mount.target}"', hint="give each a place of its own"
+            )
+    return mounts
 
 
 def _bind_mount(volume: str) -> Mount:
@@ -105,7 +111,9 @@ def _bind_mount(volume: str) -> Mount:
         raise InvalidVolume(
             f'"{volume}" is not a volume', hint="write it as SOURCE:/TARGET or SOURCE:/TARGET:ro"
         )
-    source, target = parts[0], parts[1]
+    source, target = parts[0], os.path.normpath(f"/{parts[1].lstrip('/')}")
+    if target == "/":
+        raise InvalidVolume(f'"{volume}" would hide the whole image', hint="a volume cannot be mounted at /")
     options = parts[2].split(",") if len(parts) == 3 else ["rw"]
     unknown = [option for option in options if option not in ("ro", "rw")]
     if unknown:

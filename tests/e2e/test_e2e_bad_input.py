@@ -62,7 +62,12 @@ def test_no_context_and_no_dockerfile(pybuild: Pybuild, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     (tmp_path / "empty").mkdir()
     (tmp_path / "odd/Dockerfile").mkdir(parents=True)
-    for name, word in (("nowhere", "nowhere"), ("file", "file"), ("empty", "Dockerfile"), ("odd", "Dockerfile")):
+    for name, word in (
+        ("nowhere", "nowhere"),
+        ("file", "file"),
+        ("empty", "Dockerfile"),
+        ("odd", "Dockerfile"),
+    ):
         _check(pybuild.build(tmp_path / name, code=1), pybuild, word)
 
 
@@ -90,7 +95,9 @@ def test_registry_without_the_image(pybuild: Pybuild, write: Write, registry: Fa
     _check(pybuild.build(context, code=1), pybuild, "Dockerfile:2", f"{registry.host}/team/base")
 
 
-def test_registry_that_truncates(pybuild: Pybuild, write: Write, registry: FakeRegistry, tmp_path: Path) -> None:
+def test_registry_that_truncates(
+    pybuild: Pybuild, write: Write, registry: FakeRegistry, tmp_path: Path
+) -> None:
     """A layer that ends early every time is an error; nothing of it is kept; once whole the build succeeds."""
     _push_base(registry, tmp_path)
     context = write(f"FROM {registry.host}/team/base:v1\nCOPY Dockerfile /x\n")
@@ -110,13 +117,15 @@ def test_registry_that_lies(pybuild: Pybuild, write: Write, registry: FakeRegist
     _check(failed, pybuild, f"{registry.host}/team/base")
 
 
-def test_registry_that_recovers(pybuild: Pybuild, write: Write, registry: FakeRegistry, tmp_path: Path) -> None:
+def test_registry_that_recovers(
+    pybuild: Pybuild, write: Write, registry: FakeRegistry, tmp_path: Path
+) -> None:
     """A blob that is cut off once is asked for again, and the build goes on."""
     _push_base(registry, tmp_path)
     registry.truncate(r"GET .*/blobs/", 40, times=1)
     pybuild.build(write(f"FROM {registry.host}/team/base:v1\nCOPY Dockerfile /x\n"), "-t", "pulled")
 
-    assert "pushed\n" == pybuild.run("busybox", "echo", "pushed")
+    assert pybuild.run("busybox", "echo", "pushed") == "pushed\n"
     assert_intact(pybuild.root)
 
 
@@ -160,7 +169,7 @@ def test_full_disk(room_kib: int, pybuild: Pybuild, write: Write, base_store: Pa
         check=True,
     )
 
-    assert ["first 1", "second 0"] == done.stdout.splitlines(), done.stderr
+    assert done.stdout.splitlines() == ["first 1", "second 0"], done.stderr
     assert done.stderr.count("error[") == 1
     assert re.search("no space left|disk I/O error", done.stderr, re.IGNORECASE)
     assert "Traceback" not in done.stderr

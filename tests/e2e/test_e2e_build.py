@@ -48,7 +48,11 @@ def test_change_runs_what_depends_on_it(pybuild: Pybuild, write: Write) -> None:
     second = pybuild.build(write(dockerfile, {"right": "2"}))
 
     ran = {name for name, state in second.steps.items() if state == "DONE"}
-    assert {"[right 2/3] COPY right /x", "[right 3/3] RUN cp /x /z", "[stage-2 3/3] COPY --from=right /z /z"} == ran
+    assert {
+        "[right 2/3] COPY right /x",
+        "[right 3/3] RUN cp /x /z",
+        "[stage-2 3/3] COPY --from=right /z /z",
+    } == ran
 
 
 def test_image_survives_its_context(pybuild: Pybuild, write: Write, tmp_path: Path, known: set[int]) -> None:
@@ -61,8 +65,8 @@ def test_image_survives_its_context(pybuild: Pybuild, write: Write, tmp_path: Pa
         with open(context / name, "r+b") as file:
             file.write(b"overwritten")
     image = read_archive(pybuild.save("kept", tmp_path / "kept.tar"))
-    assert "1" * 100_000 == image.text("all/one")
-    assert "two" == image.text("all/deep/two")
+    assert image.text("all/one") == "1" * 100_000
+    assert image.text("all/deep/two") == "two"
 
 
 def test_unused_stage_is_not_built(pybuild: Pybuild, write: Write) -> None:
@@ -89,7 +93,9 @@ def _meet(number: int, count: int) -> str:
     if number == 0:
         # Each connection is held until the last one came, so no stage may wait for another to end.
         waits = " ".join(str(port + n) for n in range(1, count))
-        return f"for p in {waits}; do nc -l -p $p -w 60 </dev/null >/dev/null || exit 1; done; echo met > /met"
+        return (
+            f"for p in {waits}; do nc -l -p $p -w 60 </dev/null >/dev/null || exit 1; done; echo met > /met"
+        )
     return f"until nc -w 1 127.0.0.1 {port + number} </dev/null; do :; done; echo met > /met"
 
 
@@ -102,7 +108,9 @@ def _worker() -> int:
 def test_jobs_limits_what_runs_at_once(pybuild: Pybuild, write: Write) -> None:
     """With -j 1 no two RUN steps overlap."""
     stages = [f"FROM busybox AS s{n}\nRUN echo begin {n}; echo end {n}\n" for n in range(4)]
-    dockerfile = "".join(stages) + "FROM scratch\n" + "".join(f"COPY --from=s{n} /etc /{n}\n" for n in range(4))
+    dockerfile = (
+        "".join(stages) + "FROM scratch\n" + "".join(f"COPY --from=s{n} /etc /{n}\n" for n in range(4))
+    )
     done = pybuild.build(write(dockerfile), "-j", "1")
 
     words = re.findall(r"^#\d+ [\d.]+ (begin|end) (\d)", done.err, re.MULTILINE)
@@ -118,9 +126,9 @@ def test_two_builds_of_one_project_at_once(pybuild: Pybuild, write: Write) -> No
     started = [pybuild.start("build", "--progress", "plain", "-t", f"both{n}", context) for n in range(2)]
     outcomes = [finish(process) for process in started]
 
-    assert [0, 0] == [outcome.code for outcome in outcomes], outcomes
+    assert [outcome.code for outcome in outcomes] == [0, 0], outcomes
     for name in ("both0", "both1"):
-        assert "0\n1\n2\n3\n4\n5\n" == pybuild.run(name, "cat", "/log")
+        assert pybuild.run(name, "cat", "/log") == "0\n1\n2\n3\n4\n5\n"
     assert_intact(pybuild.root)
 
 
@@ -145,7 +153,7 @@ def test_failed_build_keeps_what_succeeded(pybuild: Pybuild, write: Write) -> No
     pybuild.build(write("FROM busybox\nRUN echo one > /one\nRUN exit 4\n"), code=1)
     second = pybuild.build(write("FROM busybox\nRUN echo one > /one\nRUN exit 0\n"))
 
-    assert "CACHED" == second.steps["[2/3] RUN echo one > /one"]
+    assert second.steps["[2/3] RUN echo one > /one"] == "CACHED"
 
 
 def test_killed_build_takes_its_steps_along(pybuild: Pybuild, write: Write, known: set[int]) -> None:

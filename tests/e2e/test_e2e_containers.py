@@ -58,14 +58,23 @@ def test_volumes(pybuild: Pybuild, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder/in").write_text("in\n")
     (tmp_path / "file").write_text("file\n")
-    volumes = ["-v", f"{tmp_path}/folder:/a/b", "-v", f"{tmp_path}/file:/etc/file:ro", "-v", f"{tmp_path}/new:/new:rw"]
+    volumes = [
+        "-v",
+        f"{tmp_path}/folder:/a/b",
+        "-v",
+        f"{tmp_path}/file:/etc/file:ro",
+        "-v",
+        f"{tmp_path}/new:/new:rw",
+    ]
     script = "cat /a/b/in /etc/file; echo out > /a/b/out; echo x > /new/made; echo no > /etc/file"
     done = pybuild("run", "--rm", *volumes, "busybox", "sh", "-c", script, code=1)
 
-    assert "in\nfile\n" == done.out
+    assert done.out == "in\nfile\n"
     assert "Read-only" in done.err
-    assert ("out\n", "x\n", "file\n") == tuple(
-        (tmp_path / name).read_text() for name in ("folder/out", "new/made", "file")
+    assert tuple((tmp_path / name).read_text() for name in ("folder/out", "new/made", "file")) == (
+        "out\n",
+        "x\n",
+        "file\n",
     )
 
 
@@ -76,8 +85,8 @@ def test_read_only_volume_holds_for_what_is_mounted_below(pybuild: Pybuild, tmp_
     script = "rm /d/x; chmod 777 /d/x; touch /d/y; mv /d/x /d/z; true"
     pybuild("run", "--rm", "-v", f"{tmp_path}/data:/d:ro", "busybox", "sh", "-c", script)
 
-    assert [("x", "x", 0o644)] == [
-        (p.name, p.read_text(), p.stat().st_mode & 0o777) for p in (tmp_path / "data").iterdir()
+    assert [(p.name, p.read_text(), p.stat().st_mode & 0o777) for p in (tmp_path / "data").iterdir()] == [
+        ("x", "x", 0o644)
     ]
 
 
@@ -90,15 +99,15 @@ def test_directory_user_and_hostname(pybuild: Pybuild, write: Write) -> None:
         "run", "--rm", "-w", "/tmp", "-u", "33:50", "--hostname", "h0st", "made", "sh", "-c", script
     ).out.split()
 
-    assert ["/made", "65534", "65534"] == plain[:3]
-    assert ["/tmp", "33", "50", "h0st"] == given
+    assert plain[:3] == ["/made", "65534", "65534"]
+    assert given == ["/tmp", "33", "50", "h0st"]
 
 
 def test_network_none(pybuild: Pybuild) -> None:
     """Only the loopback device is there, and it is its own."""
     out = pybuild("run", "--rm", "--network", "none", "busybox", "ls", "/sys/class/net").out
 
-    assert "lo\n" == out
+    assert out == "lo\n"
 
 
 @pytest.mark.parametrize("code", [0, 1, 3, 42, 255])
@@ -118,7 +127,7 @@ def test_exit_codes_of_what_cannot_run(pybuild: Pybuild, write: Write) -> None:
     pybuild.build(write("FROM scratch\nLABEL a=b\n"), "-t", "void")
     pybuild("run", "--rm", "void", code=125)
     pybuild.run("busybox", "sh", "-c", "sh -c 'kill -9 $$'; exit $?", code=137)
-    assert "" == pybuild("ps", "-aq").out
+    assert pybuild("ps", "-aq").out == ""
 
 
 def test_wrong_usage_of_run(pybuild: Pybuild) -> None:
@@ -126,7 +135,7 @@ def test_wrong_usage_of_run(pybuild: Pybuild) -> None:
     pybuild("run", "--no-such-flag", "busybox", code=2)
     pybuild("run", code=2)
 
-    assert "--rm -x\n" == pybuild.run("busybox", "echo", "--rm", "-x")
+    assert pybuild.run("busybox", "echo", "--rm", "-x") == "--rm -x\n"
 
 
 def test_standard_input(pybuild: Pybuild) -> None:
@@ -137,41 +146,45 @@ def test_standard_input(pybuild: Pybuild) -> None:
     import hashlib
 
     assert hashlib.md5(data, usedforsecurity=False).hexdigest() in given.out  # noqa: TID251 (the tool at hand)
-    assert "0\n" == withheld.out
+    assert withheld.out == "0\n"
 
 
 def test_output_is_the_commands(pybuild: Pybuild) -> None:
     """Both streams arrive apart, as bytes, and nothing is added to them."""
     done = pybuild("run", "--rm", "busybox", "sh", "-c", r"printf 'a\377b'; printf 'err' >&2")
 
-    assert ("a\udcffb", "err") == (done.out, done.err)
+    assert (done.out, done.err) == ("a\udcffb", "err")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGQUIT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGQUIT]
+)
 def test_signals_are_forwarded(number: signal.Signals, pybuild: Pybuild) -> None:
     """The command's handler runs, and its exit code is ours."""
     script = f"trap 'echo caught; exit 33' {number.name.removeprefix('SIG')}; echo ready; while :; do sleep 0.05; done"
     process = pybuild.start("run", "--rm", "busybox", "sh", "-c", script)
     assert process.stdout is not None
-    assert b"ready\n" == process.stdout.readline()
+    assert process.stdout.readline() == b"ready\n"
     process.send_signal(number)
     outcome = finish(process)
 
-    assert (33, "caught\n") == (outcome.code, outcome.out)
+    assert (outcome.code, outcome.out) == (33, "caught\n")
 
 
 def test_killed_run_takes_the_container_along(pybuild: Pybuild) -> None:
     """SIGKILL of `run` ends the container; `ps` knows; it can be removed."""
-    process = pybuild.start("run", "--name", "victim", "busybox", "sh", "-c", "sleep 900 & echo up; sleep 901")
+    process = pybuild.start(
+        "run", "--name", "victim", "busybox", "sh", "-c", "sleep 900 & echo up; sleep 901"
+    )
     assert process.stdout is not None
     process.stdout.readline()
     process.kill()
     finish(process)
 
-    assert "" == pybuild("ps", "-q").out
+    assert pybuild("ps", "-q").out == ""
     assert "Exited (137)" in pybuild("ps", "-a").out
     pybuild("rm", "victim")
-    assert [] == os.listdir(pybuild.root / "containers-v1")
+    assert os.listdir(pybuild.root / "containers-v1") == []
 
 
 def test_ps_and_rm(pybuild: Pybuild) -> None:
@@ -184,7 +197,7 @@ def test_ps_and_rm(pybuild: Pybuild) -> None:
     pybuild("rmi", "busybox", code=1)
     outcome = finish(process)
 
-    assert 0 == outcome.code
+    assert outcome.code == 0
     assert "here" in running
     assert "Up " in running
     assert "running" in refused.err
@@ -192,11 +205,11 @@ def test_ps_and_rm(pybuild: Pybuild) -> None:
     assert "here" not in pybuild("ps").out
     assert "Exited (0)" in pybuild("ps", "-a").out
     document = pybuild.inspect("here")
-    assert ("exited", 0) == (document["State"]["Status"], document["State"]["ExitCode"])
+    assert (document["State"]["Status"], document["State"]["ExitCode"]) == ("exited", 0)
     identifier = pybuild("ps", "-aq").out.strip()
     pybuild("rm", identifier[:6])
-    assert "" == pybuild("ps", "-aq").out
-    assert [] == os.listdir(pybuild.root / "containers-v1")
+    assert pybuild("ps", "-aq").out == ""
+    assert os.listdir(pybuild.root / "containers-v1") == []
 
 
 def _commands(pid: int) -> list[bytes]:
@@ -215,7 +228,15 @@ def test_containers_share_the_image(pybuild: Pybuild, write: Write) -> None:
     pybuild.build(write("FROM busybox\nCOPY big /big\n", {"big": os.urandom(big)}), "-t", "big")
     before = _usage(pybuild.root)
     for name in ("one", "two"):
-        pybuild("run", "--name", name, "big", "sh", "-c", f"ls /mark-*; echo {name} > /mark-{name}; cat /big > /dev/null")
+        pybuild(
+            "run",
+            "--name",
+            name,
+            "big",
+            "sh",
+            "-c",
+            f"ls /mark-*; echo {name} > /mark-{name}; cat /big > /dev/null",
+        )
     grown = _usage(pybuild.root) - before
 
     assert grown < big / 8
@@ -226,18 +247,23 @@ def test_container_does_not_change_its_image(pybuild: Pybuild) -> None:
     """What a container writes and removes is gone with it."""
     pybuild.run("busybox", "sh", "-c", "echo x > /new; rm -rf /etc/passwd /home; chmod 700 /tmp")
 
-    assert "drwxrwxrwt\n" == pybuild.run("busybox", "sh", "-c", "[ ! -e /new ] && [ -e /home ] && ls -ld /tmp | cut -c1-10")
+    assert (
+        pybuild.run("busybox", "sh", "-c", "[ ! -e /new ] && [ -e /home ] && ls -ld /tmp | cut -c1-10")
+        == "drwxrwxrwt\n"
+    )
 
 
 def _usage(root: Path) -> int:
-    return int(subprocess.run(["du", "-sB1", root], capture_output=True, text=True, check=True).stdout.split()[0])
+    return int(
+        subprocess.run(["du", "-sB1", root], capture_output=True, text=True, check=True).stdout.split()[0]
+    )
 
 
 def test_run_by_id_and_by_name(pybuild: Pybuild) -> None:
     """An image is found by its id, by the beginning of it, and by every spelling of its name."""
     identifier = pybuild.inspect("busybox")["Id"]
     for name in (identifier, identifier[7:19], "busybox:latest", "docker.io/library/busybox"):
-        assert "here\n" == pybuild.run(name, "echo", "here")
+        assert pybuild.run(name, "echo", "here") == "here\n"
 
 
 def test_hostname_and_hosts_agree(pybuild: Pybuild) -> None:
@@ -245,23 +271,28 @@ def test_hostname_and_hosts_agree(pybuild: Pybuild) -> None:
     script = "hostname; cat /etc/hostname; grep -c 'own-name' /etc/hosts; echo 10.0.0.1 added >> /etc/hosts; tail -n1 /etc/hosts"
     out = pybuild("run", "--rm", "--hostname", "own-name", "busybox", "sh", "-c", script).out
 
-    assert ["own-name", "own-name", "1", "10.0.0.1", "added"] == out.split()
+    assert out.split() == ["own-name", "own-name", "1", "10.0.0.1", "added"]
     assert "added" not in pybuild.run("busybox", "cat", "/etc/hosts")
 
 
 def test_commands_about_images(pybuild: Pybuild, write: Write) -> None:
     """`images`, `history`, `inspect`, `tag`, `rmi` agree about one image."""
-    built = pybuild.build(write("FROM busybox\nRUN echo x > /x\nCMD [\"cat\", \"/x\"]\n"), "-t", "one:v1")
+    built = pybuild.build(write('FROM busybox\nRUN echo x > /x\nCMD ["cat", "/x"]\n'), "-t", "one:v1")
     pybuild("tag", "one:v1", "two")
     listed = pybuild("images", "--no-trunc").out
-    history = [json.loads(line) for line in pybuild("history", "--no-trunc", "--format", "json", "one:v1").out.splitlines()]
+    history = [
+        json.loads(line)
+        for line in pybuild("history", "--no-trunc", "--format", "json", "one:v1").out.splitlines()
+    ]
 
-    assert 2 == listed.count(built.image)
-    assert {built.image, pybuild.inspect("busybox")["Id"]} == set(pybuild("images", "-q", "--no-trunc").out.split())
-    assert ["one:v1", "two:latest"] == sorted(pybuild.inspect("two")["RepoTags"])
-    assert 'CMD ["cat" "/x"]' == history[0]["created_by"]
+    assert listed.count(built.image) == 2
+    assert {built.image, pybuild.inspect("busybox")["Id"]} == set(
+        pybuild("images", "-q", "--no-trunc").out.split()
+    )
+    assert sorted(pybuild.inspect("two")["RepoTags"]) == ["one:v1", "two:latest"]
+    assert history[0]["created_by"] == 'CMD ["cat" "/x"]'
     assert built.image == history[0]["id"]
-    assert "Untagged: one:v1\n" == pybuild("rmi", "one:v1").out
+    assert pybuild("rmi", "one:v1").out == "Untagged: one:v1\n"
     assert f"Untagged: two:latest\nDeleted: {built.image}\n" == pybuild("rmi", "two").out
     pybuild("inspect", "two", code=1)
     assert BUG not in pybuild("run", "--rm", "--pull=never", "two", code=125).err

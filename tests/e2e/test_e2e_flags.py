@@ -76,8 +76,8 @@ def test_file(pybuild: Pybuild, write: Write, tmp_path: Path) -> None:
     pybuild.build(context, "-f", context / "sub/Other", "-t", "inside")
     pybuild.build(Path("project"), "--file=Outside", "-t", "outside", cwd=tmp_path)
 
-    assert {"from": "inside"} == pybuild.inspect("inside")["Config"]["Labels"]
-    assert {"from": "outside"} == pybuild.inspect("outside")["Config"]["Labels"]
+    assert pybuild.inspect("inside")["Config"]["Labels"] == {"from": "inside"}
+    assert pybuild.inspect("outside")["Config"]["Labels"] == {"from": "outside"}
 
 
 def test_target(pybuild: Pybuild, write: Write) -> None:
@@ -120,7 +120,12 @@ def test_label(pybuild: Pybuild, write: Write) -> None:
     context = write("FROM scratch\nLABEL a=file b=file\n")
     pybuild.build(context, "--label", "b=flag", "--label=c=d=e", "--label", "empty", "-t", "labelled")
 
-    assert {"a": "file", "b": "flag", "c": "d=e", "empty": ""} == pybuild.inspect("labelled")["Config"]["Labels"]
+    assert pybuild.inspect("labelled")["Config"]["Labels"] == {
+        "a": "file",
+        "b": "flag",
+        "c": "d=e",
+        "empty": "",
+    }
 
 
 @pytest.mark.parametrize(("mode", "expected"), [("none", "lo\n"), ("host", None), ("default", None)])
@@ -145,8 +150,8 @@ def test_progress(pybuild: Pybuild, write: Write) -> None:
 
     assert "said" in plain.err
     assert "said" in auto.err
-    assert [] == [line for line in raw.err.splitlines() if not isinstance(json.loads(line), dict)]
-    assert ("", "") == (plain.out, auto.out)
+    assert [line for line in raw.err.splitlines() if not isinstance(json.loads(line), dict)] == []
+    assert (plain.out, auto.out) == ("", "")
     assert (f"{quiet.image}\n", "") == (quiet.out, quiet.err)
     assert BUG not in tty.err
 
@@ -176,8 +181,8 @@ def test_platform(pybuild: Pybuild, write: Write, tmp_path: Path) -> None:
     failed = pybuild.build(context, "--platform=linux/arm64,linux/amd64", code=1)
 
     image = read_archive(pybuild.save("arm", tmp_path / "arm.tar"))
-    assert "arm64" == image.config["architecture"]
-    assert {"for": "linux/arm64"} == image.config["config"]["Labels"]
+    assert image.config["architecture"] == "arm64"
+    assert image.config["config"]["Labels"] == {"for": "linux/arm64"}
     assert "--platform" in failed.err
 
 

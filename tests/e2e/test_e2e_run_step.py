@@ -36,7 +36,7 @@ def test_processes_are_its_own(pybuild: Pybuild, write: Write) -> None:
     said = _say(pybuild, write, "echo $$; ls /proc | grep -c '^[0-9]'")
 
     first, count = said.split()
-    assert "1" == first
+    assert first == "1"
     assert int(count) <= 4
 
 
@@ -45,7 +45,7 @@ def test_descriptors_are_the_three(pybuild: Pybuild, write: Write) -> None:
     # 3 is the one that ls reads the directory with.
     said = _say(pybuild, write, "ls /proc/self/fd; wc -c < /dev/stdin")
 
-    assert ["0", "1", "2", "3", "0"] == said.split()
+    assert said.split() == ["0", "1", "2", "3", "0"]
 
 
 def test_mounts_name_no_path_of_the_host(pybuild: Pybuild, write: Write) -> None:
@@ -64,7 +64,7 @@ def test_hosts_and_resolv_conf_stay_out_of_the_layer(pybuild: Pybuild, write: Wr
     image = read_archive(pybuild.save("files", tmp_path / "files.tar"))
 
     assert "localhost" in image.text("said")
-    assert ["said"] == [name.strip("/") for name in layer_names(image.layers[-1])]
+    assert [name.strip("/") for name in layer_names(image.layers[-1])] == ["said"]
 
 
 def test_step_that_changes_nothing_leaves_nothing(pybuild: Pybuild, write: Write, tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_step_that_changes_nothing_leaves_nothing(pybuild: Pybuild, write: Write
     pybuild.build(write("FROM busybox\nRUN true\n"), "-t", "nothing")
     image = read_archive(pybuild.save("nothing", tmp_path / "nothing.tar"))
 
-    assert [] == layer_names(image.layers[-1])
+    assert layer_names(image.layers[-1]) == []
 
 
 def test_sandbox_is_the_same_each_time(pybuild: Pybuild, write: Write) -> None:
@@ -86,7 +86,9 @@ def test_sandbox_is_the_same_each_time(pybuild: Pybuild, write: Write) -> None:
 
 def test_background_process_ends_with_the_step(pybuild: Pybuild, write: Write) -> None:
     """A daemon that a step leaves behind is gone when the step is over, and does not hold it up."""
-    done = pybuild.build(write("FROM busybox\nRUN sleep 800 & echo started\nRUN ps | grep -c '[s]leep' || true\n"))
+    done = pybuild.build(
+        write("FROM busybox\nRUN sleep 800 & echo started\nRUN ps | grep -c '[s]leep' || true\n")
+    )
 
     assert {"DONE"} == {state for name, state in done.steps.items() if "RUN" in name}
 
@@ -103,7 +105,7 @@ def test_host_is_out_of_reach(pybuild: Pybuild, write: Write, tmp_path: Path) ->
     )
     (pybuild.home / "secret").write_text("secret")
 
-    assert "" == _say(pybuild, write, script)
+    assert _say(pybuild, write, script) == ""
 
 
 @pytest.mark.parametrize("code", [1, 2, 125, 126, 127, 255])
@@ -132,4 +134,4 @@ def test_umask_of_root_store(pybuild: Pybuild) -> None:
             path = path.parent
             mode = os.stat(path).st_mode & 0o777
 
-        assert 0 == mode & 0o077, f"{path} is open to others"
+        assert mode & 0o077 == 0, f"{path} is open to others"

@@ -71,7 +71,7 @@ def test_terminal_has_the_callers_size_and_follows_it(pybuild: Pybuild, terminal
     terminal.expect(b"12 34\r\n")
     terminal.type(b"\x03")
 
-    assert 130 == finish(process).code
+    assert finish(process).code == 130
 
 
 def test_typing_reaches_the_shell(pybuild: Pybuild, terminal: _Terminal) -> None:
@@ -84,7 +84,7 @@ def test_typing_reaches_the_shell(pybuild: Pybuild, terminal: _Terminal) -> None
     terminal.expect(b"# ")
     terminal.type(b"\x04")
 
-    assert 9 == finish(process).code
+    assert finish(process).code == 9
 
 
 def test_callers_terminal_is_as_before(pybuild: Pybuild, terminal: _Terminal) -> None:
@@ -93,7 +93,7 @@ def test_callers_terminal_is_as_before(pybuild: Pybuild, terminal: _Terminal) ->
     process = _start(pybuild, terminal, "sh", "-c", "stty -echo; echo raw; exit 4")
     terminal.expect(b"raw")
 
-    assert 4 == finish(process).code
+    assert finish(process).code == 4
     assert before == termios.tcgetattr(terminal.slave)
 
 
@@ -103,4 +103,4 @@ def test_terminal_without_one(pybuild: Pybuild) -> None:
     given = pybuild("run", "--rm", "-t", "busybox", "sh", "-c", "tty >/dev/null && echo yes")
 
     assert "terminal" in refused.err
-    assert "yes\r\n" == given.out
+    assert given.out == "yes\r\n"

@@ -51,7 +51,7 @@ def test_keys(case: Path, golden: Callable[[Path, str], None], resolver: OpResol
     """A Dockerfile has the keys that it had before."""
     request = FrontendRequest(source=(case / "Dockerfile").read_bytes(), platform=AMD64, build_platform=AMD64)
     converted = DockerfileFrontend().convert(request, FakeBridge())
-    lines = []
+    lines: list[str] = []
     for digest, vertex in converted.definition:
         lines += describe(digest, vertex, resolver)
     golden(case / "keys.txt", "\n".join(lines) + "\n")

@@ -70,10 +70,14 @@ class Pybuild:
         input: bytes | None = None,
         prefix: Sequence[str] = (),
         before: Callable[[], object] | None = None,
+        instead: Sequence[str] | None = None,
     ) -> Outcome:
-        """Run it to its end, which must have exit code ``code`` (None: any). ``before`` runs in the child."""
+        """Run it to its end, which must have exit code ``code`` (None: any).
+
+        ``before`` runs in the child; ``instead`` is another way to start the program.
+        """
         done = subprocess.run(
-            [*prefix, program(), *map(str, arguments)],
+            [*prefix, *(instead or [program()]), *map(str, arguments)],
             cwd=cwd,
             env={**self.env, **env},
             input=input,

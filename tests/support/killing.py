@@ -133,7 +133,14 @@ def other_process(work: Callable[[Callable[[bytes], None], Callable[[], None]], 
         try:
             os.close(answers)
             os.close(orders)
-            work(lambda data: os.write(say_to, data) and None, lambda: os.read(order_from, 2) and None)
+
+            def say(data: bytes) -> None:
+                os.write(say_to, data)
+
+            def wait() -> None:
+                os.read(order_from, 2)
+
+            work(say, wait)
             code = 0
         except BaseException:  # noqa: BLE001 (told below, this process ends here)
             traceback.print_exc()

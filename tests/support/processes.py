@@ -27,11 +27,8 @@ def become_subreaper() -> None:
 
 def children() -> list[int]:
     """Of this process; the dead that were not waited for among them."""
-    found = []
-    for name in os.listdir("/proc"):
-        if name.isdigit() and _parent(name) == os.getpid():
-            found.append(int(name))
-    return found
+    names = [name for name in os.listdir("/proc") if name.isdigit()]
+    return [int(name) for name in names if _parent(name) == os.getpid()]
 
 
 def assert_no_orphan(known: set[int]) -> None:
@@ -67,7 +64,7 @@ def assert_intact(root: Path) -> None:
     directories = set(os.listdir(root / "snapshots-v1"))
     blobs = root / "content-v1/blobs/sha256"
 
-    assert [("ok",)] == check
+    assert check == [("ok",)]
     assert {name for name, is_ready in rows.items() if is_ready} <= directories
     assert set() == directories - rows.keys(), "snapshot directories that no row knows"
     assert parents <= rows.keys()

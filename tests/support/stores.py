@@ -49,7 +49,9 @@ def pybuild(base_store: Path, tmp_path: Path, known: set[int]) -> Iterator[Pybui
 def write(tmp_path: Path) -> Write:
     """``write(dockerfile, {name: content})`` makes a build context, or adds to it."""
 
-    def write_into(dockerfile: str, files: dict[str, str | bytes] | None = None, name: str = "project") -> Path:
+    def write_into(
+        dockerfile: str, files: dict[str, str | bytes] | None = None, name: str = "project"
+    ) -> Path:
         return write_project(tmp_path / name, dockerfile, files or {})
 
     return write_into

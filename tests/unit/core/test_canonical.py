@@ -74,7 +74,8 @@ def _shape(value: object) -> object:
             return ("old", value)
         case Labelled():
             return ("labelled", value.name, _shape(value.parts))
-    return (type(value).__name__, value)
+        case _:
+            return (type(value).__name__, value)
 
 
 @settings(deadline=None)

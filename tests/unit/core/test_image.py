@@ -104,33 +104,23 @@ def test_bytes_that_are_no_text_become_question_marks() -> None:
     assert json.loads(config.to_json())["config"]["Labels"] == {"name": "caf�"}
 
 
-@pytest.mark.parametrize(
-    "document",
-    [
-        [],
-        "text",
-        5,
-        {},
-        {"os": "linux"},
-        {"os": 5, "architecture": "amd64"},
-        {"os": "linux", "architecture": ["amd64"]},
-        *(
-            {"os": "linux", "architecture": "amd64", "config": config}
-            for config in (
-                [], "text", {"Env": 5}, {"Env": {"A": "b"}}, {"Env": [1]}, {"Cmd": 5}, {"Cmd": [{}]},
-                {"Labels": ["a"]}, {"Labels": {"a": 1}}, {"ExposedPorts": ["80"]}, {"Volumes": "x"},
-                {"Healthcheck": "x"}, {"Healthcheck": {"Interval": "1s"}}, {"OnBuild": {}}, {"User": 0},
-            )
-        ),
-        *(
-            {"os": "linux", "architecture": "amd64", **rest}
-            for rest in (
-                {"rootfs": []}, {"rootfs": {"diff_ids": 5}}, {"rootfs": {"diff_ids": [5]}}, {"history": {}},
-                {"history": ["x"]}, {"history": [{"created_by": 5}]}, {"created": 0},
-            )
-        ),
-    ],
-)  # fmt: skip
+BAD_CONFIGS: list[object] = [
+    [], "text", {"Env": 5}, {"Env": {"A": "b"}}, {"Env": [1]}, {"Cmd": 5}, {"Cmd": [{}]}, {"Labels": ["a"]},
+    {"Labels": {"a": 1}}, {"ExposedPorts": ["80"]}, {"Volumes": "x"}, {"Healthcheck": "x"},
+    {"Healthcheck": {"Interval": "1s"}}, {"OnBuild": {}}, {"User": 0},
+]  # fmt: skip
+BAD_MEMBERS: list[dict[str, object]] = [
+    {"rootfs": []}, {"rootfs": {"diff_ids": 5}}, {"rootfs": {"diff_ids": [5]}}, {"history": {}},
+    {"history": ["x"]}, {"history": [{"created_by": 5}]}, {"created": 0},
+    *({"config": config} for config in BAD_CONFIGS),
+]  # fmt: skip
+BAD_DOCUMENTS = [
+    [], "text", 5, {}, {"os": "linux"}, {"os": 5, "architecture": "x"}, {"os": "x", "architecture": ["x"]},
+    *({"os": "linux", "architecture": "amd64", **members} for members in BAD_MEMBERS),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("document", BAD_DOCUMENTS, ids=json.dumps)
 def test_hostile_document(document: object) -> None:
     """Whatever the JSON is, reading it either works or raises what the docstring names."""
     with pytest.raises((ValueError, KeyError, TypeError)):

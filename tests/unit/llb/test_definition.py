@@ -101,7 +101,8 @@ def test_an_input_must_be_there_first() -> None:
 @given(st.lists(st.lists(st.integers(0, 30), max_size=4), min_size=1, max_size=30), st.integers(0, 29))
 def test_inputs_come_before_users(shape: list[list[int]], target: int) -> None:
     """Iterating a definition yields every vertex once, after all of its inputs."""
-    builder, edges = DefinitionBuilder(), []
+    builder = DefinitionBuilder()
+    edges: list[Edge] = []
     for number, wanted in enumerate(shape):
         inputs = [edges[i % number] for i in wanted] if number else []
         edges.append(builder.add(run(str(number), *inputs)))

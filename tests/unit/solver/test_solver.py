@@ -570,6 +570,8 @@ def story(events: Sequence[object]) -> list[str]:
                 lines.append(f"started {names[event.step]}")
             case StepFinished():
                 lines.append(f"{'cached' if event.is_cached else 'done'} {names[event.step]}")
+            case _:
+                pass
     return lines
 
 

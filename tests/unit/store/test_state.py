@@ -80,12 +80,17 @@ def leave_scratch(root: Path) -> Callable[..., None]:
 
 def test_scratch_of_a_dead_process_is_swept(tmp_path: Path) -> None:
     """What a killed process left goes with its lock, and names in it are asked for."""
-    asked = []
+    asked: list[str] = []
+
+    def forget(name: str) -> bool:
+        asked.append(name)
+        return True
+
     with other_process(leave_scratch(tmp_path)) as other:
         owner = other.wait().decode()
         other.kill()
     with StateDir.open(tmp_path) as state:
-        state.sweep(lambda name: not asked.append(name))
+        state.sweep(forget)
 
         assert asked == ["snapshot"]
         assert not (tmp_path / "tmp" / owner).exists()
@@ -129,7 +134,8 @@ def test_lock_without_scratch_is_swept(tmp_path: Path) -> None:
 
 def test_lock_that_is_swept_while_it_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A lock file that another's sweep removes between its making and its locking is made again."""
-    real, swept = fcntl.flock, []
+    real = fcntl.flock
+    swept: list[Path] = []
 
     def flock(descriptor: int, operation: int) -> None:
         if operation == fcntl.LOCK_EX and not swept:

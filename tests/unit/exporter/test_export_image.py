@@ -41,35 +41,29 @@ def history(*entries: tuple[str, str, bool]) -> tuple[History, ...]:
 
 
 def test_layers_have_the_time_of_their_step() -> None:
-    """An entry with a layer is dated by it, one without by the layer before it, the image by the last."""
+    """An entry with a layer is dated by it, the image by its last entry.
+
+    One without a layer has the time of the layer before it, but up to the first such gap that of the layer
+    after it: as BuildKit does.
+    """
     image = ImageConfig(
         platform=LINUX,
         created=BASE_TIME,
         history=history(
             ("base", BASE_TIME, False), ("RUN a", "", False), ("ENV x", "", True), ("RUN b", "", False),
-            ("CMD c", "", True),
+            ("ENV y", "", True), ("RUN c", "", False), ("CMD d", "", True),
         ),
     )  # fmt: skip
-    document = finish(
-        image, [snapshot("base", 1), snapshot("a", 1_700_000_000.25), snapshot("b", 1_700_000_100)]
-    )
+    chain = [
+        snapshot("base", 1), snapshot("a", 1_700_000_000.25), snapshot("b", 1_700_000_060),
+        snapshot("c", 1_700_000_100),
+    ]  # fmt: skip
+    document = finish(image, chain)
+    a, b, c = "2023-11-14T22:13:20.25Z", "2023-11-14T22:14:20Z", "2023-11-14T22:15:00Z"
 
-    assert [entry["created"] for entry in document["history"]] == [
-        BASE_TIME,
-        "2023-11-14T22:13:20.25Z",
-        "2023-11-14T22:13:20.25Z",
-        "2023-11-14T22:15:00Z",
-        "2023-11-14T22:15:00Z",
-    ]
+    assert [entry["created"] for entry in document["history"]] == [BASE_TIME, a, b, b, b, c, c]
     assert document["created"] == "2023-11-14T22:15:00Z"
-    assert document["rootfs"]["diff_ids"] == [str(Digest.of(name)) for name in (b"base", b"a", b"b")]
-    assert [entry.get("empty_layer", False) for entry in document["history"]] == [
-        False,
-        False,
-        True,
-        False,
-        True,
-    ]
+    assert document["rootfs"]["diff_ids"] == [str(Digest.of(name)) for name in (b"base", b"a", b"b", b"c")]
 
 
 def test_metadata_before_the_first_layer_has_its_time() -> None:

@@ -1,0 +1,47 @@
+"""Where the command begins: what can start early starts, and the shortest way to the work is taken."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+from builder.cli.settings import Settings
+
+
+def main() -> None:
+    """Run the command line of this process and exit with its code."""
+    arguments = sys.argv[1:]
+    launcher = None
+    if "run" in arguments[:3]:
+        from builder.cli.quick import read_run
+        from builder.engine.early import start_launcher
+
+        # A container needs it in any case, and it boots beside our imports; a wrong guess costs 20 ms.
+        launcher = start_launcher()
+        quick = read_run(arguments)
+        if quick is not None:
+            from builder.cli.container_run import execute
+
+            sys.exit(guarded(lambda: execute(Settings(quick.root, launcher), quick.values)))
+    from builder.cli.app import run
+
+    sys.exit(guarded(lambda: run(arguments, launcher)))
+
+
+def guarded(work: Callable[[], int]) -> int:
+    """The exit code of ``work``, whatever becomes of it; errors are explained on standard error."""
+    try:
+        code = work()
+        sys.stdout.flush()
+    except SystemExit as error:
+        return error.code if isinstance(error.code, int) else 1
+    except BrokenPipeError:
+        # The reader went away, as `head` does: nothing is wrong, and nothing more can be said.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 141
+    except BaseException as error:  # noqa: BLE001 (this is where every error ends)
+        from builder.cli.failures import explain
+
+        return explain(error, sys.stderr, os.environ)
+    return code
