@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import os
 from collections.abc import Callable, Sequence
@@ -83,7 +84,8 @@ class LocalExecutor:
         except SandboxFailed as error:
             if error.reason == "user":
                 raise UnknownUser(error.message, hint="add the user in an earlier step") from error
-            raise ProcessNotStarted(error.message, exit_code=error.exit_code, hint=error.hint) from error
+            hint = error.hint or _hint(error)
+            raise ProcessNotStarted(error.message, exit_code=error.exit_code, hint=hint) from error
         finally:
             if not is_started:
                 _remove(own_files)
@@ -141,6 +143,15 @@ def _sandbox(
         is_read_only=process.is_read_only,
         is_terminal=is_terminal,
     )
+
+
+def _hint(error: SandboxFailed) -> str | None:
+    if error.errno == errno.EINVAL and "root file system" in error.stage:
+        return (
+            "the state directory must lie where overlayfs can write: not on another overlayfs, as in a container"
+            " without a volume; name such a place with --root"
+        )
+    return None
 
 
 def _parts(target: str) -> list[str]:

@@ -35,6 +35,9 @@ _NOSUID, _NODEV, _NOEXEC = (
 )
 
 
+NODES = tuple(name for name, _, _ in _NODES)
+
+
 class Devices:
     """Detached mounts for /dev and what is mounted below it: (path, descriptor) in the order of attaching."""
 

@@ -9,7 +9,7 @@ import os
 import stat
 
 from builder.sandbox import capabilities, mounting, rootpath, syscalls, users
-from builder.sandbox.devices import Devices
+from builder.sandbox.devices import NODES, Devices
 
 TYPE_CHECKING = False  # importing typing takes longer than a step
 if TYPE_CHECKING:
@@ -120,6 +120,13 @@ class Dev(Operation):
     def execute(self, sandbox: Sandbox) -> None:
         (path, dev), *others = self.devices.mounts
         _attach_plainly(dev, path.decode(), sandbox)
+        if not self.is_privileged:
+            # CAP_MKNOD is among Docker's capabilities, and no device cgroup stands behind it here: a node that
+            # a step makes must not open. Ours stay usable as mounts of their own over a /dev without devices.
+            shown = {path for path, _ in others}
+            nodes = [b"/dev/" + name.encode() for name in NODES]
+            others += [(n, syscalls.open_tree(n, is_recursive=False)) for n in nodes if n not in shown]
+            _forbid_devices("/dev")
         for path, fd in others:
             place = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
             syscalls.move_mount(fd, place)
@@ -193,6 +200,22 @@ class WorkingDirectory(Operation):
         os.close(place)
         # The kernel's word that this is inside: it has no path for what is not, and getcwd fails.
         os.getcwd()
+
+
+class NoDevices(Operation):
+    """Device nodes on the root file system do not open; see Dev."""
+
+    def describe(self) -> str:
+        return "let no device node of the root file system open"
+
+    def execute(self, sandbox: Sandbox) -> None:
+        _forbid_devices("/")
+
+
+def _forbid_devices(path: str) -> None:
+    place = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    syscalls.mount_setattr(place, syscalls.MOUNT_ATTR_NODEV, is_recursive=False)
+    os.close(place)
 
 
 class ReadOnlyRoot(Operation):
@@ -274,7 +297,7 @@ def plan(spec: RawSpec) -> list[Operation]:
     ]
     if not is_privileged:
         # Before any mount of the user: one on /dev would choose what the masks are made of.
-        operations.append(Masks())
+        operations += [NoDevices(), Masks()]
     operations += map(ExtraMount, spec["mounts"][1:])
     operations.append(WorkingDirectory(spec["cwd"]))
     if spec["is_read_only"]:

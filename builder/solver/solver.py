@@ -122,6 +122,8 @@ class _Run(Generic[R]):
         self._pending: list[_Step[R]] = []
         self._workers: Workers | None = None
         self._in_flight = 0
+        self._reported: set[Digest] = set()
+        self._has_news = False  # hits that people were not told of
 
     def add(self, digest: Digest, vertex: Vertex, op: Op[R]) -> None:
         step = _Step(digest, vertex, op, op.cache_map(self._job))
@@ -152,7 +154,7 @@ class _Run(Generic[R]):
             finished = self._finished.get()
             self._in_flight -= 1
             finished()
-        self._report_unneeded()
+        self._report_cached(is_over=True)
         return goal.results
 
     def give_up(self, error: BaseException) -> None:
@@ -201,9 +203,7 @@ class _Run(Generic[R]):
             outputs = step.op.execute(self._job, ()).outputs
         except PybuildError as error:
             self._failed(step, error)
-        step.is_cached = True  # it was a look-up
-        if step.vertex.name:
-            self._emit_finished(step)
+        step.is_cached = self._has_news = True  # it was a look-up
         self._have(step, outputs)
 
     def _make_key(self, step: _Step[R]) -> bool:
@@ -274,13 +274,12 @@ class _Run(Generic[R]):
         if results is None:
             self._cache.forget(step.key)
             return False
-        step.is_cached = True
+        step.is_cached = self._has_news = True
         self._have(step, results)
-        if step.vertex.name:
-            self._emit_finished(step)
         return True
 
     def _start(self, step: _Step[R]) -> None:
+        self._report_cached()
         step.is_running = True
         inputs = [
             below.results[edge.output]
@@ -381,10 +380,26 @@ class _Run(Generic[R]):
             StepFinished(str(step.digest), now, step.is_cached, error, is_cancelled, seconds)
         )
 
-    def _report_unneeded(self) -> None:
-        """Steps that nobody had to look at are as good as cached."""
+    def _report_cached(self, *, is_over: bool = False) -> None:
+        """Tell people of the hits so far, in the order of the definition, and of what they made unnecessary.
+
+        Only now: a hit is found from the target down, and people read from the base up. What nobody had to
+        look at is as good as cached.
+        """
+        if not self._has_news and not is_over:
+            return
+        self._has_news = False
+        covered = {s.digest for s in self._steps.values() if s.is_cached and s.digest not in self._reported}
+        pending = [self._steps[digest] for digest in covered]
+        while pending:
+            for below in pending.pop().inputs:
+                if below.results is None and not below.wants_result and below.digest not in covered:
+                    covered.add(below.digest)
+                    pending.append(below)
         for step in self._steps.values():
-            if step.results is None and step.vertex.name:
+            is_unneeded = step.digest in covered or (is_over and step.results is None)
+            if is_unneeded and step.vertex.name and step.digest not in self._reported:
+                self._reported.add(step.digest)
                 step.is_cached = True
                 self._emit_finished(step)
 

@@ -114,7 +114,8 @@ class ArchiveLoader:
             image = self._add_oci(manifest)
             images[image.id] = image
             names_here = found.setdefault(image.id, [])
-            reference = _name_of(entry.get("annotations") or {})
+            annotations = entry.get("annotations")
+            reference = _name_of(annotations if isinstance(annotations, dict) else {})
             if reference is not None and reference not in names_here:
                 names_here.append(reference)
         for digest, references in names.items():
@@ -132,7 +133,8 @@ class ArchiveLoader:
         below = _list(self._blob_document(entry), "manifests")
         host = Platform.host()
         for candidate in below:
-            platform = candidate.get("platform") or {}
+            platform = candidate.get("platform")
+            platform = platform if isinstance(platform, dict) else {}
             listed = Platform(
                 str(platform.get("os", "")),
                 str(platform.get("architecture", "")),
@@ -144,8 +146,8 @@ class ArchiveLoader:
 
     def _add_oci(self, entry: Mapping[str, Any]) -> Image:
         manifest = self._blob_document(entry)
-        config = _descriptor(manifest.get("config"))
         layers = [_descriptor(layer) for layer in _list(manifest, "layers")]
+        config = _descriptor(manifest.get("config"))
         for layer in layers:
             if self._content.size(layer.digest) != layer.size:
                 raise BrokenImage(f"the archive lacks layer {layer.digest}")
@@ -157,8 +159,8 @@ class ArchiveLoader:
         loaded = []
         for entry in self._entries_of_manifest_json():
             config = self._member(str(entry.get("Config")))
-            layers = [self._docker_layer(str(name)) for name in entry.get("Layers") or ()]
-            names = tuple(_references(entry.get("RepoTags") or ()))
+            layers = [self._docker_layer(name) for name in _texts(entry, "Layers")]
+            names = tuple(_references(_texts(entry, "RepoTags")))
             loaded.append(LoadedImage(self._add(config, layers), names))
         return loaded
 
@@ -179,7 +181,7 @@ class ArchiveLoader:
         if "manifest.json" not in self._files:
             return {}
         return {
-            self._member(str(entry.get("Config"))): list(_references(entry.get("RepoTags") or ()))
+            self._member(str(entry.get("Config"))): _references(_texts(entry, "RepoTags"))
             for entry in self._entries_of_manifest_json()
         }
 
@@ -259,6 +261,13 @@ def _descriptor(value: Any) -> Descriptor:
         raise BrokenImage(f"a descriptor of the archive is incomplete: {error}") from error
 
 
+def _texts(document: Mapping[str, Any], key: str) -> list[str]:
+    found = document.get(key) or []
+    if not isinstance(found, list) or not all(isinstance(entry, str) for entry in found):
+        raise BrokenImage(f'a document of the archive has no list "{key}"')
+    return found
+
+
 def _list(document: Any, key: str) -> list[Mapping[str, Any]]:
     found = document.get(key) if isinstance(document, dict) else None
     if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
@@ -269,5 +278,5 @@ def _list(document: Any, key: str) -> list[Mapping[str, Any]]:
 def _parse(data: bytes, name: str) -> Any:
     try:
         return json.loads(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BrokenImage(f"{name} is not JSON: {error}") from error

@@ -49,7 +49,7 @@ def test_archive_is_both_kinds(pybuild: Pybuild, write: Write, tmp_path: Path) -
 
 
 def test_round_trip(pybuild: Pybuild, other: Pybuild, write: Write, tmp_path: Path) -> None:
-    """What is loaded elsewhere has the same id and name, runs, is a base for builds, and saves to the same bytes."""
+    """What is loaded elsewhere has the same id and name, runs, is a base, and saves to the same bytes."""
     image = _build(pybuild, write)
     path = pybuild.save("made:v1", tmp_path / "made.tar")
     said = other("load", "-i", path).out

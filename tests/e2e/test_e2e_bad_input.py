@@ -98,7 +98,7 @@ def test_registry_without_the_image(pybuild: Pybuild, write: Write, registry: Fa
 def test_registry_that_truncates(
     pybuild: Pybuild, write: Write, registry: FakeRegistry, tmp_path: Path
 ) -> None:
-    """A layer that ends early every time is an error; nothing of it is kept; once whole the build succeeds."""
+    """A layer that ends early every time is an error, and nothing of it is kept."""
     _push_base(registry, tmp_path)
     context = write(f"FROM {registry.host}/team/base:v1\nCOPY Dockerfile /x\n")
     registry.serves_ranges = False

@@ -56,7 +56,7 @@ def test_change_runs_what_depends_on_it(pybuild: Pybuild, write: Write) -> None:
 
 
 def test_image_survives_its_context(pybuild: Pybuild, write: Write, tmp_path: Path, known: set[int]) -> None:
-    """No process lives after a build, and files that are overwritten in place then change nothing in the image."""
+    """No process lives after a build; files that are overwritten in place then change nothing in it."""
     context = write("FROM scratch\nCOPY . /all\n", {"one": b"1" * 100_000, "deep/two": "two"})
     pybuild.build(context, "-t", "kept")
 
@@ -133,9 +133,10 @@ def test_two_builds_of_one_project_at_once(pybuild: Pybuild, write: Write) -> No
 
 
 def test_failed_step_shows_its_end(pybuild: Pybuild, write: Write) -> None:
-    """The last 50 lines come again, the Dockerfile's line is marked, the code is named, the log is whole on disk."""
+    """The last 50 lines come again, the line is marked, the code is named, the log is whole on disk."""
     context = write(
-        "FROM busybox\nENV A=1\nRUN i=0; while [ $i -lt 300 ]; do i=$((i+1)); echo line $i; done; exit 7\nENV B=2\n"
+        "FROM busybox\nENV A=1\n"
+        "RUN i=0; while [ $i -lt 300 ]; do i=$((i+1)); echo line $i; done; exit 7\nENV B=2\n"
     )
     failed = pybuild.build(context, code=1)
 

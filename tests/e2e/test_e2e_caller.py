@@ -76,7 +76,7 @@ _CALLERS = [
     _Caller("deleted-cwd", _deleted_directory),
     _Caller("ignored-signals", _ignored_signals),
     _Caller("blocked-signals", _blocked_signals),
-    _Caller("environment", env={"FOO": "leak", "http_proxy": "http://127.0.0.1:1", "TMPDIR": "/nowhere", "PYTHONUTF8": "0"}),
+    _Caller("environment", env={"FOO": "leak", "http_proxy": "http://127.0.0.1:1", "TMPDIR": "/nowhere"}),
     _Caller("time-zone", env={"TZ": "Pacific/Auckland", "SOURCE_DATE_EPOCH": ""}),
     _Caller("new-session", os.setsid),
     _Caller("extra-descriptor", lambda: os.dup2(os.open("/etc/passwd", os.O_RDONLY), 77)),
@@ -131,8 +131,8 @@ def test_copied_modes_are_those_of_the_context(pybuild: Pybuild, write: Write, t
         for path in ("copied/file", "copied/sub", "made/by", "added/deep", "new", "dir")
     }
     assert modes == {
-        "copied/file": "0o666", "copied/sub": "0o777", "made/by": "0o755", "added/deep": "0o755", "new": "0o644",
-        "dir": "0o755",
+        "copied/file": "0o666", "copied/sub": "0o777", "made/by": "0o755", "added/deep": "0o755",
+        "new": "0o644",        "dir": "0o755",
     }  # fmt: skip
     assert {(0, 0)} == {node.owner for node in tree.values()}
 

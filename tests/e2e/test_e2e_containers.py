@@ -49,7 +49,8 @@ def test_environment(pybuild: Pybuild, write: Write) -> None:
     names = dict(line.split("=", 1) for line in out.splitlines())
     path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     assert {
-        "A": "image", "B": "flag", "D": "caller", "E": "x=y", "HOSTNAME": "box", "HOME": "/root", "PATH": path,
+        "A": "image", "B": "flag", "D": "caller", "E": "x=y", "HOSTNAME": "box", "HOME": "/root",
+        "PATH": path,
     } == names  # fmt: skip
 
 
@@ -161,7 +162,8 @@ def test_output_is_the_commands(pybuild: Pybuild) -> None:
 )
 def test_signals_are_forwarded(number: signal.Signals, pybuild: Pybuild) -> None:
     """The command's handler runs, and its exit code is ours."""
-    script = f"trap 'echo caught; exit 33' {number.name.removeprefix('SIG')}; echo ready; while :; do sleep 0.05; done"
+    trap = f"trap 'echo caught; exit 33' {number.name.removeprefix('SIG')}"
+    script = f"{trap}; echo ready; while :; do sleep 0.05; done"
     process = pybuild.start("run", "--rm", "busybox", "sh", "-c", script)
     assert process.stdout is not None
     assert process.stdout.readline() == b"ready\n"
@@ -188,7 +190,7 @@ def test_killed_run_takes_the_container_along(pybuild: Pybuild) -> None:
 
 
 def test_ps_and_rm(pybuild: Pybuild) -> None:
-    """A running container is in `ps`, cannot be removed, and its image neither; afterwards it is in `ps -a`."""
+    """A running container is in `ps` and cannot be removed, nor its image; afterwards it is in `ps -a`."""
     process = pybuild.start("run", "-i", "--name", "here", "busybox", "cat", stdin=subprocess.PIPE)
     wait_until(lambda: b"cat" in _commands(process.pid), watched=process.pid)
     running = pybuild("ps").out
@@ -223,7 +225,7 @@ def _commands(pid: int) -> list[bytes]:
 
 
 def test_containers_share_the_image(pybuild: Pybuild, write: Write) -> None:
-    """Two containers of one image take no more space than what each writes; neither sees the other's files."""
+    """Two containers of one image take no more space than each writes; neither sees the other's files."""
     big = 8 << 20
     pybuild.build(write("FROM busybox\nCOPY big /big\n", {"big": os.urandom(big)}), "-t", "big")
     before = _usage(pybuild.root)
@@ -268,7 +270,10 @@ def test_run_by_id_and_by_name(pybuild: Pybuild) -> None:
 
 def test_hostname_and_hosts_agree(pybuild: Pybuild) -> None:
     """The name resolves inside; the files may be written by the container, and are its own."""
-    script = "hostname; cat /etc/hostname; grep -c 'own-name' /etc/hosts; echo 10.0.0.1 added >> /etc/hosts; tail -n1 /etc/hosts"
+    script = (
+        "hostname; cat /etc/hostname; grep -c 'own-name' /etc/hosts;"
+        " echo 10.0.0.1 added >> /etc/hosts; tail -n1 /etc/hosts"
+    )
     out = pybuild("run", "--rm", "--hostname", "own-name", "busybox", "sh", "-c", script).out
 
     assert out.split() == ["own-name", "own-name", "1", "10.0.0.1", "added"]

@@ -32,13 +32,14 @@ _REFUSED = {
     "--shm-size": "64m", "--ssh": "default", "--ulimit": "nofile=1024",
 }  # fmt: skip
 _BUILT = (
-    "--build-arg --file --iidfile --label --network --no-cache --platform --progress --pull --quiet --tag --target"
+    "--build-arg --file --iidfile --label --network --no-cache --platform --progress --pull --quiet --tag"
+    " --target"
 ).split()
 _BUILDX = (
     "--add-host --allow --annotation --attest --build-arg --build-context --builder --cache-from --cache-to"
     " --cgroup-parent --file --iidfile --label --load --metadata-file --network --no-cache --no-cache-filter"
-    " --output --platform --progress --provenance --pull --push --quiet --sbom --secret --shm-size --ssh --tag"
-    " --target --ulimit --check --call"
+    " --output --platform --progress --provenance --pull --push --quiet --sbom --secret --shm-size --ssh"
+    " --tag --target --ulimit --check --call"
 ).split()
 
 
@@ -90,7 +91,7 @@ def test_target(pybuild: Pybuild, write: Write) -> None:
 
 
 def test_build_arg(pybuild: Pybuild, write: Write) -> None:
-    """--build-arg sets an ARG; without a value it is the caller's variable; if that is unset, the default holds."""
+    """--build-arg sets an ARG; without a value to the caller's variable, and if that is unset not at all."""
     context = write(_DOCKERFILE)
     for options, env, expected in (
         (["--build-arg", "WHO=me"], {}, "me\n"),
@@ -130,7 +131,7 @@ def test_label(pybuild: Pybuild, write: Write) -> None:
 
 @pytest.mark.parametrize(("mode", "expected"), [("none", "lo\n"), ("host", None), ("default", None)])
 def test_network(mode: str, expected: str | None, pybuild: Pybuild, write: Write) -> None:
-    """--network none leaves RUN nothing but a loopback device; host and default show the machine's devices."""
+    """--network none leaves RUN a loopback device only; host and default show the machine's."""
     host = "".join(f"{name}\n" for name in sorted(path.name for path in Path("/sys/class/net").iterdir()))
     script = "sed -n 's/^ *\\([^ :]*\\):.*/\\1/p' /proc/net/dev | sort > /devices"
     pybuild.build(write(f"FROM busybox\nRUN {script}\n"), "--network", mode, "-t", "net")

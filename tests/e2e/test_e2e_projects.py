@@ -12,7 +12,8 @@ from tests.support.projects import Project, all_projects
 
 pytestmark = pytest.mark.e2e
 
-# Docker takes an unknown --chown name for root, and refuses USER by name where no group file is; we do neither.
+# Docker takes an unknown --chown name for root, and refuses USER by name where there is no group file; here
+# it is the other way round.
 _DIFFERENT = {"copy-chown-unknown-name", "fail-user-without-group-file"}
 _HERE = [
     p

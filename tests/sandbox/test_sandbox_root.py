@@ -113,6 +113,18 @@ def test_devices(box):
     assert stat.S_IMODE(os.stat("/dev/null").st_mode) == 0o666
 
 
+def test_device_nodes_that_a_step_makes_do_not_open(box):
+    """CAP_MKNOD makes nodes, and they open neither on the root nor in /dev; those of /dev do."""
+    outcome = box.shell(
+        "mknod /zero c 1 5 && mknod /dev/mine c 1 5 && stat -c %t,%T /zero;"
+        "head -c 1 /zero || echo refused; head -c 1 /dev/mine || echo refused; head -c 2 /dev/zero | wc -c"
+    )
+
+    assert outcome.lines[0] == "1,5"
+    assert outcome.lines.count("refused") == 2
+    assert outcome.lines[-1] == "2"
+
+
 def test_masks(box):
     """Masked files are empty, masked directories have nothing in them, and /proc/sys cannot be written."""
     script = "cat /proc/keys /proc/timer_list; ls /sys/firmware /proc/acpi | grep -v : ; true"

@@ -75,7 +75,7 @@ def test_signals_at_random_moments(pybuild: Pybuild, write: Write, known: set[in
         process = pybuild.start("build", "--progress", "plain", context)
         assert process.stderr is not None
         # As many lines as chance says: that is the moment.
-        for _ in range(chooser.randrange(18)):
+        for _ in range(chooser.randrange(1, 18)):
             process.stderr.readline()
         process.send_signal(chooser.choice([signal.SIGINT, signal.SIGTERM, signal.SIGKILL]))
         outcome = finish(process)

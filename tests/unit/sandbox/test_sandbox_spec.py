@@ -68,6 +68,7 @@ def test_plan():
         "mount proc on /proc",
         "mount sysfs on /sys (ro)",
         "mount /dev, /dev/pts, /dev/shm, /dev/mqueue",
+        "let no device node of the root file system open",
         "mask /proc/acpi /proc/asound /proc/kcore /proc/keys /proc/latency_stats /proc/timer_list "
         "/proc/timer_stats /proc/sched_debug /proc/scsi /sys/firmware /sys/devices/virtual/powercap; "
         "make read-only /proc/bus /proc/fs /proc/irq /proc/sys /proc/sysrq-trigger",
