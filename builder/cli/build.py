@@ -20,8 +20,8 @@ UNBUILT = {
     "--add-host": True, "--allow": True, "--annotation": True, "--attest": True, "--build-context": True,
     "--builder": True, "--cache-from": True, "--cache-to": True, "--call": True, "--cgroup-parent": True,
     "--check": False, "--load": False, "--metadata-file": True, "--no-cache-filter": True, "--output": True,
-    "--provenance": True, "--push": False, "--sbom": True, "--secret": True, "--shm-size": True, "--ssh": True,
-    "--ulimit": True,
+    "--provenance": True, "--push": False, "--sbom": True, "--secret": True, "--shm-size": True,
+    "--ssh": True, "--ulimit": True,
 }  # fmt: skip
 _SHORT = {"--output": "-o"}
 # Docker's spellings of a switch: --no-cache=true.

@@ -24,7 +24,7 @@ class DiskFull(PybuildError):
 
 
 class WithSource(Exception):
-    """An error on its way out, together with the Dockerfile that it speaks of and the steps that people saw."""
+    """An error on its way out, with the Dockerfile that it speaks of and the steps that people saw."""
 
     def __init__(
         self, error: BaseException, source: bytes | None, failed: tuple[str, list[str]] | None

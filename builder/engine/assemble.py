@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # loaded by those commands only that need them
 
 
 class Engine:
-    """The services of one command over one state directory; those that load slowly are made when asked for."""
+    """The services of one command over one state directory; those that load slowly are made on demand."""
 
     def __init__(
         self, config: Config, state: StateDir, database: Database, job: Job, stack: contextlib.ExitStack
@@ -93,10 +93,9 @@ class Engine:
 
     def warm_up(self) -> None:
         """Start the launcher without waiting for it: steps are likely to run soon."""
-        with self._starting:
-            # Whoever really needs it hears why it cannot be.
-            with contextlib.suppress(PybuildError):
-                self._start_launcher().start()
+        # Whoever really needs it hears why it cannot be.
+        with self._starting, contextlib.suppress(PybuildError):
+            self._start_launcher().start()
 
     def _start_executor(self) -> Executor:
         from builder.executor.local import LocalExecutor

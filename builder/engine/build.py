@@ -94,7 +94,9 @@ def build(
     dockerfile = read_dockerfile(request.context, request.file, recorder)
     source.name, source.data = dockerfile.name, dockerfile.data
     with (
-        open_context("context", request.context, dockerfile.ignore, engine.state.stat_cache, recorder) as context,
+        open_context(
+            "context", request.context, dockerfile.ignore, engine.state.stat_cache, recorder
+        ) as context,
         LoggingProgress(progress, engine.state.logs / build_id) as logged,
     ):
         job = Job(build_id, engine.job.session, logged, engine.job.cancel)

@@ -113,7 +113,7 @@ def _hostname(options: RunOptions, container: Container) -> str:
 
 
 def inspect_container(engine: Engine, name: str) -> dict[str, Any]:
-    """In the shape of `docker container inspect`, as far as a container here has it. Raises ContainerNotFound."""
+    """In the shape of `docker container inspect`, as far as it applies. Raises ContainerNotFound."""
     container = ContainerStore(engine.state, engine.database).find(name)
     return {
         "Id": container.id,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from builder.core.errors import Kind, PybuildError
 from builder.engine.recorder import Recorder
@@ -13,6 +13,9 @@ from builder.fs.ignore import IgnoredTree, IgnoreRules
 from builder.fs.statcache import StatCache
 from builder.fs.tree import DirectoryTree
 from builder.source.interface import LocalContext
+
+if TYPE_CHECKING:
+    from builder.fs.contenthash import ContentRecord
 
 
 class DockerfileNotFound(PybuildError):
@@ -63,6 +66,9 @@ def open_context(
     """A handle on a directory of the user. Nothing is read until a step asks."""
     directory = DirectoryTree(str(root.absolute()))
     tree = IgnoredTree(directory, rules) if rules is not None else directory
-    root_name = directory.root
+
+    def seen(record: ContentRecord) -> None:
+        recorder.note_tree(directory.root, record)
+
     with StatCache.open(str(stat_cache)) as cache:
-        yield LocalContext(name, root_name, tree, rules, cache, lambda record: recorder.note_tree(root_name, record))
+        yield LocalContext(name, directory.root, tree, rules, cache, seen)

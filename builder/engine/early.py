@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def start_launcher() -> Launcher | None:
-    """The launcher, on its way: it boots on another processor while this one imports. None: not possible here.
+    """The launcher, on its way: it boots on another processor while this one imports. None: it cannot be.
 
     Whoever needs it then says why.
     """

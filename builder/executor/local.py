@@ -148,8 +148,8 @@ def _sandbox(
 def _hint(error: SandboxFailed) -> str | None:
     if error.errno == errno.EINVAL and "root file system" in error.stage:
         return (
-            "the state directory must lie where overlayfs can write: not on another overlayfs, as in a container"
-            " without a volume; name such a place with --root"
+            "the state directory must lie where overlayfs can write: not on another overlayfs, as in a"
+            " container without a volume; name such a place with --root"
         )
     return None
 

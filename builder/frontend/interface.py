@@ -58,8 +58,8 @@ class FrontendRequest:
 class FrontendResult:
     """``image`` lacks diff_ids and creation times of the new steps; its history has an entry for each.
 
-    A new history entry has ``created`` "" and stands for a layer unless ``is_empty_layer``, in the order of the
-    layers of ``definition.target``.
+    A new history entry has ``created`` "" and stands for a layer unless ``is_empty_layer``, in the order of
+    the layers of ``definition.target``.
     """
 
     definition: Definition

@@ -21,6 +21,7 @@ def fingerprints(record: ContentRecord) -> dict[str, str]:
     for directory, names in by_directory.items():
         h = xxhash.xxh3_64()
         for name, stamp in sorted(names):
-            h.update(f"{name}\0{stamp.size} {stamp.mtime_ns} {stamp.ctime_ns} {stamp.ino}\0".encode("utf-8", "surrogateescape"))
+            text = f"{name}\0{stamp.size} {stamp.mtime_ns} {stamp.ctime_ns} {stamp.ino}\0"
+            h.update(text.encode("utf-8", "surrogateescape"))
         found[directory] = h.hexdigest()
     return found

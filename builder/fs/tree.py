@@ -207,7 +207,7 @@ class StackedTree:
 
     @staticmethod
     def _find_in(stack: list[str], name: str) -> tuple[str, os.stat_result, list[str]] | None:
-        """The topmost directory of ``stack`` that holds ``name``: its path, its stat, the directories below."""
+        """The topmost directory of ``stack`` that holds ``name``: path, stat, directories below."""
         for index, directory in enumerate(stack):
             real = f"{directory}/{name}"
             try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import time
 from collections.abc import Callable, Sequence
 
@@ -35,8 +34,7 @@ class StepFailed(PybuildError):
 
     def __init__(self, args: Sequence[str], exit_code: int, step: str) -> None:
         super().__init__(
-            f'process "{shlex.join(args) if len(args) != 3 else " ".join(args)}" did not complete successfully:'
-            f" exit code: {exit_code}",
+            f'process "{" ".join(args)}" did not complete successfully: exit code: {exit_code}',
             hint=_exit_hint(exit_code),
         )
         self.exit_code = exit_code
@@ -88,14 +86,17 @@ class ExecOperation:
             mounts = [*self._snapshots.mounts(active)]
             mounts += [self._mount(mount, inputs) for mount in self._op.mounts[1:]]
             exit_code = self._run(mounts, job)
-            if exit_code != 0:
-                self._snapshots.keep_failed(active)
-                job.cancel.check()  # a killed step did not fail by itself
-                raise StepFailed(self._op.args, exit_code, self._step)
+            self._check(exit_code, active, job)
             return Executed((SnapshotResult(self._snapshots.commit(active, created_at=time.time()).name),))
         except BaseException:
             self._snapshots.discard(active)
             raise
+
+    def _check(self, exit_code: int, active: ActiveSnapshot, job: Job) -> None:
+        if exit_code != 0:
+            self._snapshots.keep_failed(active)
+            job.cancel.check()  # a killed step did not fail by itself
+            raise StepFailed(self._op.args, exit_code, self._step)
 
     def _run(self, mounts: Sequence[Mount], job: Job) -> int:
         op = self._op
@@ -136,7 +137,8 @@ class ExecOperation:
                 os.chmod(active.upper / name, 0o755)
 
     def _mount(self, mount: InputMount, inputs: Sequence[Result]) -> Mount:
-        assert mount.is_read_only and mount.input >= 0, "writable mounts come with RUN --mount"
+        assert mount.is_read_only, "writable mounts come with RUN --mount"
+        assert mount.input >= 0, "empty mounts come with RUN --mount"
         assert not mount.selector, "selectors come with RUN --mount"
         lowers = self._snapshots.lowers(snapshot_of(inputs[mount.input]))
         if len(lowers) == 1:

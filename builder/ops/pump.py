@@ -13,7 +13,7 @@ _CHUNK = 1 << 16
 
 
 def pump(step: str, out: int, err: int, progress: Progress, is_over: Callable[[], bool]) -> None:
-    """Read both pipes to their end; ``is_over`` is asked now and then, for pipes that outlive their process."""
+    """Read both pipes to their end; ``is_over`` is asked now and then: a pipe may outlive its process."""
     streams = {out: 1, err: 2}
     poll = select.poll()
     for descriptor in streams:

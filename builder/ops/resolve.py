@@ -21,7 +21,7 @@ from builder.store.interface import Snapshotter
 
 
 class OpResolver:
-    """See Resolver. ``image(digest text)`` gives the config and top snapshot of an image that was resolved."""
+    """See Resolver. ``image(digest text)`` gives config and top snapshot of an image that was resolved."""
 
     def __init__(
         self,

@@ -24,7 +24,7 @@ T = TypeVar("T")
 if TYPE_CHECKING:  # a build on local images needs none of it
     from builder.registry.interface import FetchedManifest, Manifest, RegistryClient
 
-# As many as Docker's daemon fetches at once (dockerd --max-concurrent-downloads is 3, BuildKit's limit per host 4).
+# BuildKit's limit per host (maxRegistryConcurrency).
 _PARALLEL_FETCHES = 4
 
 
