@@ -26,8 +26,8 @@ _TOOLS = (
     "sh [ awk basename bash cat chgrp chmod chown cmp comm cp cut date dd df diff dirname du echo env expr"
     " false find fold grep gunzip gzip head hostname id install join kill ln ls md5sum mkdir mkfifo mknod"
     " mktemp mv nl nproc od paste printenv printf ps pwd readlink realpath rm rmdir sed seq sha1sum sha256sum"
-    " sha512sum sleep sort split stat stty sync tac tail tar tee test timeout touch tr true truncate tty uname"
-    " uniq wc which who whoami xargs yes"
+    " sha512sum sleep sort split stat stty sync tac tail tar tee test timeout touch tr true truncate tty"
+    " uname uniq wc which who whoami xargs yes"
 ).split()
 _REQUIRED = ("sh", "cat", "cp", "ls", "mkdir", "rm")
 

@@ -38,7 +38,7 @@ def _given(values: dict[str, Any]) -> dict[str, Any]:
         ["busybox"],
         ["--rm", "busybox", "sh", "-c", "echo --rm"],
         ["-i", "-t", "-e", "A=1", "--env=B=2", "-v", "/a:/b:ro", "-w", "/x", "-u", "1:2", "busybox"],
-        ["--entrypoint", "", "--network=none", "--name", "n", "--hostname", "h", "--pull", "never", "img", "-x"],
+        ["--entrypoint", "", "--network=none", "--name", "n", "-h", "h", "--pull", "never", "img", "-x"],
         ["--entrypoint=", "img"],
     ],
 )
