@@ -122,7 +122,7 @@ class Dev(Operation):
         _attach_plainly(dev, path.decode(), sandbox)
         if not self.is_privileged:
             # CAP_MKNOD is among Docker's capabilities, and no device cgroup stands behind it here: a node
-            # that a step makes must not open. Ours stay usable as mounts of their own over a /dev without any.
+            # that a step makes must not open. Ours stay usable as mounts of their own over a bare /dev.
             shown = {path for path, _ in others}
             nodes = [b"/dev/" + name.encode() for name in NODES]
             others += [(n, syscalls.open_tree(n, is_recursive=False)) for n in nodes if n not in shown]
