@@ -114,9 +114,12 @@ class LocalExecutor:
     def _shared(self, text: str) -> str:
         path = os.path.join(self._directory, Digest.of(_bytes(text)).hex)
         if not os.path.exists(path):
+            # Never replaced once it is there: a step may be about to mount the very inode.
             scratch = f"{path}-{os.getpid()}-{next(self._count)}"
             _write(scratch, text)
-            os.rename(scratch, path)
+            with contextlib.suppress(FileExistsError):
+                os.link(scratch, path)
+            os.unlink(scratch)
         return path
 
     def _record(self, spec: SandboxSpec, job: Job) -> None:

@@ -8,6 +8,7 @@ allows. ``docs/hacking/replay.md`` shows the two other uses.
 from __future__ import annotations
 
 import os
+import resource
 import sys
 
 
@@ -29,6 +30,9 @@ def main(arguments: list[str]) -> int:
     from builder.sandbox.serve import Server
 
     syscalls.close_from(connection + 1, on_exec=False)
+    # A soft limit that the caller set for itself is no business of the steps; the hard one stands.
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
     Server(connection, parent).run()
     return 0
