@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -102,10 +104,12 @@ class Database:
         try:
             with _translated():
                 # Kill safety comes from the journal; power loss may cost the newest records, not consistency.
-                connection.execute("PRAGMA journal_mode=WAL")
                 connection.execute("PRAGMA synchronous=NORMAL")
-                if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
-                    connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
+                with _alone(path.parent):
+                    # The change to WAL does not wait for others, whatever the timeout: "database is locked".
+                    connection.execute("PRAGMA journal_mode=WAL")
+                    if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
+                        connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
             yield cls(connection)
         finally:
             connection.close()
@@ -148,6 +152,17 @@ class Database:
                 except BaseException:
                     self._connection.rollback()
                     raise
+
+
+@contextlib.contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """One process at a time that sets the database up."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager

@@ -168,3 +168,32 @@ def test_full_disk_is_an_error_for_people(tmp_path: Path) -> None:
         assert "full" in caught.value.message
         assert names(database) == ["before"]
     assert sqlite3.connect(tmp_path / "db").execute("SELECT count(*) FROM refs").fetchone() == (1,)
+
+
+def test_many_processes_may_make_it_at_once(tmp_path: Path) -> None:
+    """Whoever comes first sets a new database up, and nobody is told that it is locked."""
+    for round_ in range(20):
+        directory = tmp_path / str(round_)
+        directory.mkdir()
+        starter, start = os.pipe()
+        children = [_open_on(starter, start, directory / "db") for _ in range(5)]
+        os.close(starter)
+        os.close(start)
+
+        assert [os.waitpid(child, 0)[1] for child in children] == [0] * 5
+
+
+def _open_on(starter: int, start: int, path: Path) -> int:
+    """A child that opens the database when the pipe is closed; it exits 0 if that went well."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            os.close(start)
+            os.read(starter, 1)
+            with Database.open(path) as database:
+                database.rows("SELECT * FROM records")
+            code = 0
+        finally:
+            os._exit(code)
+    return child
