@@ -27,7 +27,7 @@ from builder.exporter.layers import Layers
 from builder.frontend.dockerfile.convert import DockerfileFrontend
 from builder.frontend.interface import FrontendRequest, FrontendResult
 from builder.llb.definition import Definition
-from builder.llb.ops import ExecOp, FileOp
+from builder.llb.ops import ExecOp, FileOp, MergeOp
 from builder.ops.resolve import OpResolver
 from builder.ops.results import Result, SnapshotResult, SnapshotResults, snapshot_of
 from builder.solver.solver import Solver
@@ -187,6 +187,8 @@ def _chain_of(definition: Definition) -> set[Digest]:
                 root = vertex.op.mounts[0].input
             case FileOp():
                 root = vertex.op.base
+            case MergeOp():
+                root = 0
             case _:
                 break
         edge = vertex.inputs[root] if root >= 0 else None

@@ -49,7 +49,9 @@ class Layers:
         """Start computing a diff ID in the background, unless it is known."""
         snapshot = self._snapshots.stat(name)
         if snapshot is not None and snapshot.diff_id is None:
-            self._start(snapshot)
+            origin = self._origin(snapshot)
+            if origin.diff_id is None:
+                self._start(origin)
 
     def diff_id(self, snapshot: Snapshot) -> Digest:
         """The digest of the uncompressed tar; computed once, then remembered by the store.
@@ -58,8 +60,14 @@ class Layers:
         """
         if snapshot.diff_id is not None:
             return snapshot.diff_id
-        plain = self._start(snapshot).result()
-        self._snapshots.set_diff_id(snapshot.name, plain.diff_id, plain.size)
+        origin = self._origin(snapshot)
+        if origin.diff_id is not None:
+            plain = PlainLayer(origin.diff_id, self._snapshots.tar_size(origin.name))
+        else:
+            plain = self._start(origin).result()
+            self._snapshots.set_diff_id(origin.name, plain.diff_id, plain.size)
+        if origin is not snapshot:
+            self._snapshots.set_diff_id(snapshot.name, plain.diff_id, plain.size)
         return plain.diff_id
 
     def descriptor(self, snapshot: Snapshot) -> Descriptor:
@@ -86,9 +94,14 @@ class Layers:
             digest.update(data)
             sink(data)
 
-        self._write_tar(snapshot, both)
+        self._write_tar(self._origin(snapshot), both)
         if digest.hexdigest() != layer.digest.hex:
             raise DigestMismatch(layer.digest, f"sha256:{digest.hexdigest()}", what="layer made again")
+
+    def _origin(self, snapshot: Snapshot) -> Snapshot:
+        """The snapshot that the tar is made of: a tree that is shared is the same layer everywhere."""
+        shared = self._snapshots.stat(snapshot.same_as) if snapshot.same_as else None
+        return shared or snapshot
 
     def _start(self, snapshot: Snapshot) -> Future[PlainLayer]:
         with self._lock:

@@ -26,6 +26,7 @@ from typing import NamedTuple
 
 from builder.core.digest import Digest
 from builder.core.errors import Kind, PybuildError
+from builder.fs.filters import CopyFilter
 from builder.fs.layer import CAPABILITY
 from builder.fs.select import Match, select
 from builder.fs.statcache import StatCache
@@ -89,11 +90,22 @@ def content_digest(
 
 
 class ContentReader:
-    """Hashes selected paths of one tree; ``record`` holds the stamps of what it has hashed so far."""
+    """Hashes selected paths of one tree; ``record`` holds the stamps of what it has hashed so far.
 
-    def __init__(self, tree: Tree, *, keeps_owner: bool = False, cache: StatCache | None = None) -> None:
+    With a filter, what it keeps out of the selected directories does not count.
+    """
+
+    def __init__(
+        self,
+        tree: Tree,
+        *,
+        keeps_owner: bool = False,
+        cache: StatCache | None = None,
+        filter: CopyFilter | None = None,
+    ) -> None:
         self.record: ContentRecord = {}
-        self._tree = tree
+        self._whole = self._tree = tree
+        self._filter = filter
         self._keeps_owner = keeps_owner
         self._cache = cache
 
@@ -104,6 +116,8 @@ class ContentReader:
         return _list_digest((match.relative, self._of_one(match.entry)) for match in matches)
 
     def _of_one(self, entry: Entry) -> bytes:
+        if self._filter is not None and entry.kind == "dir":
+            self._tree = self._filter.below(self._whole, entry.path)
         return self._directory(entry) if entry.kind == "dir" else self._records([entry])[entry.path]
 
     def _directory(self, entry: Entry) -> bytes:

@@ -4,7 +4,8 @@
   ends in "/" or "/." or is a directory, else it becomes the destination.
 - The destination directory keeps its mode and owner if it was there; if not, it and its parents get 0755 and
   root, or the given owner and octal mode. It takes the mtime of a directory that is copied onto it.
-- Directories below take mode, owner and mtime of the source, whether or not they were there.
+- Directories below take mode, owner and mtime of the source, whether or not they were there; those that a
+  filter lets through only for what they hold leave owner and mtime to a directory that was there.
 - Links inside a copied directory stay links, hard ones too; nothing is hard-linked across sources.
 """
 
@@ -24,6 +25,7 @@ from builder.fs.contenthash import (
     stamp_of,
 )
 from builder.fs.editor import Attributes, CopyConflict, TreeEditor
+from builder.fs.filters import CopyFilter, FilteredTree
 from builder.fs.mode import ModeChange
 from builder.fs.select import Match
 from builder.fs.tree import Entry, Tree, entry_of
@@ -49,16 +51,20 @@ def copy(
     keeps_owner: bool = False,
     unpacks: bool = False,
     record: ContentRecord | None = None,
+    filter: CopyFilter | None = None,
 ) -> CopyReport:
     """Copy what ``select`` found in ``tree`` to a path of the edited tree; without matches, do nothing.
 
     ``owner`` wins over ``keeps_owner`` (the source's ids); with neither, files belong to 0:0. With
     ``unpacks``, files that are tar archives are extracted into the destination directory instead; ``mode``
-    does not apply to what they hold. ``record`` holds the stamps of just these matches as they were hashed.
+    does not apply to what they hold. ``record`` holds the stamps of just these matches as they were hashed,
+    and ``filter`` says what of their directories is meant.
     Raises CopyConflict, DeviceDenied, OwnerDenied, UnreadableSource, TooManySymlinks, and BadArchive for an
     archive that begins well; the edited tree is then half done.
     """
-    copier = _Copier(editor, tree, owner=owner, mode=mode, keeps_owner=keeps_owner, record=record)
+    copier = _Copier(
+        editor, tree, owner=owner, mode=mode, keeps_owner=keeps_owner, record=record, filter=filter
+    )
     for match in matches:
         if not (unpacks and match.entry.kind == "file" and copier.unpack(match.entry, destination)):
             copier.copy(match, destination)
@@ -80,9 +86,12 @@ class _Copier:
         mode: ModeChange | None,
         keeps_owner: bool,
         record: ContentRecord | None,
+        filter: CopyFilter | None,
     ) -> None:
         self._editor = editor
-        self._tree = tree
+        self._whole = self._tree = tree
+        self._filter = filter
+        self._filtered: FilteredTree | None = None  # the directory that is being copied, if it is filtered
         self._owner = owner
         self._mode = mode
         self._keeps_owner = keeps_owner
@@ -102,6 +111,8 @@ class _Copier:
         entry = match.entry
         target = self._editor.resolve(destination)
         if entry.kind == "dir":
+            if self._filter is not None:
+                self._tree = self._filtered = self._filter.below(self._whole, entry.path)
             self._make_parents(target)
             self._check(entry, stamp_of(entry))
             self._directory(entry, target)
@@ -165,7 +176,10 @@ class _Copier:
             elif existing.kind != "dir":
                 raise _non_directory(path)
             self._directory(child, path)
-            self._editor.set_attributes(path, self._attributes(child))
+            attributes = self._attributes(child)
+            if existing is not None and self._filtered is not None and self._filtered.is_implied(child.path):
+                attributes = Attributes(attributes.mode, existing.uid, existing.gid)
+            self._editor.set_attributes(path, attributes)
 
     def _leaf(self, entry: Entry, target: str) -> None:
         match entry.kind:

@@ -146,18 +146,19 @@ class IgnoredTree:
     """A tree without what ignore rules exclude.
 
     An excluded directory is there all the same if something below it is re-included (Docker then sends the
-    directory too), and only then.
+    directory too), and only then. The rules count from ``base``, and only what is below it may be asked for.
     """
 
-    def __init__(self, tree: Tree, rules: IgnoreRules) -> None:
+    def __init__(self, tree: Tree, rules: IgnoreRules, base: str = "") -> None:
         self.tree = tree
         self.rules = rules
+        self._start = len(base) + 1 if base else 0
         self._holding: dict[str, bool] = {}
 
     def lookup(self, path: str) -> Entry | None:
         """See Tree."""
         entry = self.tree.lookup(path)
-        if entry is None or not self._is_visible(entry, self.rules.excluding(path)):
+        if entry is None or not self._is_visible(entry, self.rules.excluding(path[self._start :])):
             return None
         return entry
 
@@ -166,12 +167,18 @@ class IgnoredTree:
         entries = self.tree.children(path)
         if not self.rules.rules:
             return entries
-        decide = self.rules.excluding_child
-        return [entry for entry in entries if self._is_visible(entry, decide(entry.path, path))]
+        return [entry for entry in entries if self._is_visible(entry, self._excluding(entry.path, path))]
 
     def excluded_by(self, path: str) -> Rule | None:
         """The rule that hides a path which the tree below does have."""
-        return self.rules.excluding(path) if self.tree.lookup(path) is not None else None
+        return self.rules.excluding(path[self._start :]) if self.tree.lookup(path) is not None else None
+
+    def is_implied(self, path: str) -> bool:
+        """Whether a directory is there only for what it holds."""
+        return self.rules.excluding(path[self._start :]) is not None
+
+    def _excluding(self, path: str, directory: str) -> Rule | None:
+        return self.rules.excluding_child(path[self._start :], directory[self._start :])
 
     def _is_visible(self, entry: Entry, rule: Rule | None) -> bool:
         return rule is None or (entry.kind == "dir" and self._holds_something(entry.path))
@@ -179,8 +186,8 @@ class IgnoredTree:
     def _holds_something(self, directory: str) -> bool:
         known = self._holding.get(directory)
         if known is None:
-            known = self.rules.may_include_below(directory) and any(
-                self._is_visible(entry, self.rules.excluding_child(entry.path, directory))
+            known = self.rules.may_include_below(directory[self._start :]) and any(
+                self._is_visible(entry, self._excluding(entry.path, directory))
                 for entry in self.tree.children(directory)
             )
             self._holding[directory] = known

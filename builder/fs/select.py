@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from builder.core.errors import Kind, PybuildError
@@ -39,13 +39,16 @@ def select(
     allows_wildcards: bool = True,
     place: str = "the build context",
     shown: str = "",
+    includes: Sequence[str] = (),
 ) -> list[Match]:
     """The paths that one COPY source stands for, in the order of their names.
 
     Everything stays inside the tree: a leading ``/`` and ``..`` stop at its root, links too. Links are
     followed in the part without wildcards and in what is found, never in between. A wildcard may find
     nothing; anything else that is absent raises CopySourceMissing, which calls the tree ``place`` and the
-    source ``shown``. Raises InvalidPattern, TooManySymlinks.
+    source ``shown``. With ``includes``, the patterns of what is meant below the source, only directories are
+    found, and of a pattern without wildcards there must be something in a source without wildcards; links
+    below the source are not followed then. Raises InvalidPattern, TooManySymlinks.
     """
     parts = _parts(source)
     first = next((i for i, part in enumerate(parts) if allows_wildcards and has_wildcards(part)), len(parts))
@@ -54,6 +57,12 @@ def select(
         entry = tree.lookup(resolve(tree, literal))
         if entry is None:
             raise _missing(tree, literal, shown or source, place)
+        for pattern in includes:
+            below = f"{entry.path}/{pattern}" if entry.path else pattern
+            if not has_wildcards(pattern) and tree.lookup(below) is None:
+                raise _missing(tree, below, shown or source, place)
+        if includes and entry.kind != "dir":
+            return []
         return [Match(parts[-1] if parts else "", "", entry)]
     matchers: list[_Matcher] = [compile_match(part).fullmatch for part in parts[first:]]
     root = resolve(tree, literal)
@@ -62,6 +71,8 @@ def select(
         entry = tree.lookup(resolve(tree, found.path)) if found.kind == "symlink" else found
         if entry is None:
             raise _missing(tree, found.path, found.path, place)
+        if includes and entry.kind != "dir":
+            continue
         matches.append(Match(found.path.rpartition("/")[2], found.path[len(root) :].lstrip("/"), entry))
     return matches
 

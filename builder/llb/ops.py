@@ -69,7 +69,9 @@ class CopyAction:
     )
     unpacks: bool = False  # a local tar archive (by content) is extracted instead
     allows_wildcards: bool = True
-    parents_pivot: bool = False  # --parents
+    # Patterns as in .dockerignore, from each source directory on, of what of it is copied (--parents: the
+    # source is what stands before its pivot) and of what is not (--exclude). A source that is a file is not
+    # asked for the latter.
     includes: tuple[str, ...] = ()
     excludes: tuple[str, ...] = ()
     location_hint: str = unhashed("")  # the source as the user wrote it, for messages
@@ -107,7 +109,13 @@ class FileOp:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MergeOp:
-    """The inputs' trees laid over one another, first lowest; one output."""
+    """The inputs' trees laid over one another, first lowest; one output.
+
+    Each but the first becomes one layer. ``destination`` is the path that they were made for: it and the
+    directories above it have mode and owner of the tree below, where they are directories there too.
+    """
+
+    destination: str = ""
 
 
 OpSpec = SourceOp | ExecOp | FileOp | MergeOp

@@ -68,7 +68,7 @@ def _op(vertex: Vertex) -> Iterable[str]:
             )
             return ["file", *base, *map(_action, vertex.op.actions)]
         case MergeOp():
-            return ["merge"]
+            return ["merge", *([_text(vertex.op.destination)] if vertex.op.destination else [])]
         case _:
             assert_never(vertex.op)
 
@@ -117,7 +117,6 @@ def _action(action: FileAction) -> str:
                 "keep-owner": action.keeps_owner,
                 "unpack": action.unpacks,
                 "literal": not action.allows_wildcards,
-                "parents": action.parents_pivot,
             }
             parts += (name for name, is_on in flags.items() if is_on)
             lists = {"include": action.includes, "exclude": action.excludes}

@@ -25,6 +25,7 @@ from builder.store.interface import ActiveSnapshot, Snapshotter
 if TYPE_CHECKING:  # a step that is cached copies nothing
     from builder.fs.contenthash import ContentRecord
     from builder.fs.editor import TreeEditor
+    from builder.fs.filters import CopyFilter
 
 # How often a source that changes under the copy is read again before the user is asked to hold still.
 _ATTEMPTS = 3
@@ -98,10 +99,7 @@ class FileOperation:
         actions = self._copies(index)
         if index == self._op.base and not actions:
             return Dep()
-        selector = "\0".join(
-            f"{action.source}\1{action.allows_wildcards:d}\1{action.keeps_owner:d}" for _, action in actions
-        )
-        return Dep(self._content_function(index), selector)
+        return Dep(self._content_function(index), "\0".join(_selector(action) for _, action in actions))
 
     def _content_function(self, index: int) -> Callable[[Result], Digest]:
         return lambda result: self._content(index, result)
@@ -113,7 +111,9 @@ class FileOperation:
         cache = result.stat_cache if isinstance(result, LocalContext) else None
         digests = []
         for number, action in self._copies(index):
-            reader = ContentReader(tree, keeps_owner=action.keeps_owner, cache=cache)
+            reader = ContentReader(
+                tree, keeps_owner=action.keeps_owner, cache=cache, filter=_filter_of(action)
+            )
             digests.append(reader.digest(self._select(tree, action)))
             if isinstance(result, LocalContext):
                 self._records[number] = reader.record
@@ -166,6 +166,7 @@ class FileOperation:
             keeps_owner=action.keeps_owner,
             unpacks=action.unpacks,
             record=record,
+            filter=_filter_of(action),
         )
         if report.changed:
             raise _Changed(report.changed)
@@ -179,6 +180,7 @@ class FileOperation:
             allows_wildcards=action.allows_wildcards,
             place=place,
             shown=action.location_hint,
+            includes=action.includes,
         )
 
     def _make_directory(self, editor: TreeEditor, action: MakeDirectoryAction, job: Job) -> None:
@@ -214,6 +216,22 @@ def _make_file(editor: TreeEditor, action: MakeFileAction) -> None:
         editor.seal(descriptor, path, Attributes(mode, *owner))
     finally:
         os.close(descriptor)
+
+
+def _filter_of(action: CopyAction) -> CopyFilter | None:
+    if not action.includes and not action.excludes:
+        return None
+    from builder.fs.filters import CopyFilter
+
+    return CopyFilter(action.includes, action.excludes)
+
+
+def _selector(action: CopyAction) -> str:
+    """What of an input is read, in words that name it uniquely."""
+    parts = [action.source, f"{action.allows_wildcards:d}", f"{action.keeps_owner:d}"]
+    if action.includes or action.excludes:
+        parts += ("\2".join(action.includes), "\2".join(action.excludes))
+    return "\1".join(parts)
 
 
 def _keyed(action: FileAction) -> FileAction:

@@ -45,7 +45,9 @@ class OpResolver:
             case FileOp():
                 return FileOperation(digest, vertex, vertex.op, self._snapshots)
             case MergeOp():
-                raise Unsupported("merging independent layers is not built yet").at(vertex.location)
+                from builder.ops.merge import MergeOperation  # few builds have one
+
+                return MergeOperation(vertex, vertex.op, self._snapshots)
             case _ as op:
                 assert_never(op)
 

@@ -26,7 +26,8 @@ CREATE TABLE IF NOT EXISTS snapshots (
     tar_size INTEGER,                 -- of the tar that diff_id is of, where it can be made again
     blob TEXT, media_type TEXT, blob_size INTEGER,  -- the stored form of a layer that came from elsewhere
     origin TEXT,                      -- the repository that the blob can be fetched from
-    created_at REAL NOT NULL
+    created_at REAL NOT NULL,
+    same_as TEXT                      -- the snapshot whose directory this one shows over another parent
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS snapshots_by_chain ON snapshots (chain_id) WHERE chain_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS snapshots_by_parent ON snapshots (parent);
@@ -110,6 +111,7 @@ class Database:
                     connection.execute("PRAGMA journal_mode=WAL")
                     if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
                         connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
+                    _add_columns(connection)
             yield cls(connection)
         finally:
             connection.close()
@@ -152,6 +154,21 @@ class Database:
                 except BaseException:
                     self._connection.rollback()
                     raise
+
+
+def _add_columns(connection: sqlite3.Connection) -> None:
+    """What tables of an older store lack: columns that say nothing about the rows that are there."""
+    if _has_same_as(connection):
+        return
+    connection.execute("BEGIN IMMEDIATE")  # another process may be at it
+    if not _has_same_as(connection):
+        connection.execute("ALTER TABLE snapshots ADD COLUMN same_as TEXT")
+    connection.execute("COMMIT")
+
+
+def _has_same_as(connection: sqlite3.Connection) -> bool:
+    columns = connection.execute("PRAGMA table_info(snapshots)")
+    return any(column[1] == "same_as" for column in columns)
 
 
 @contextlib.contextmanager

@@ -17,7 +17,10 @@ from builder.store.state import StateDir, remove_tree
 _REACHABLE = """
 WITH RECURSIVE reachable (name) AS (
     SELECT snapshot FROM images UNION SELECT result FROM records UNION SELECT snapshot FROM containers
-    UNION SELECT parent FROM snapshots JOIN reachable USING (name)
+    UNION SELECT needed FROM reachable JOIN (
+        SELECT name, parent AS needed FROM snapshots UNION ALL
+        SELECT name, same_as FROM snapshots WHERE same_as IS NOT NULL
+    ) USING (name)
 )
 """
 

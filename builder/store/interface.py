@@ -77,6 +77,7 @@ class Snapshot(NamedTuple):
     diff_id: Digest | None  # None until somebody asked
     layer: Descriptor | None  # the stored form of a layer that came from elsewhere
     created_at: float  # epoch seconds
+    same_as: str = ""  # the tree without parent that this one is over another parent, directory and all
 
 
 class ActiveSnapshot(NamedTuple):
@@ -115,6 +116,12 @@ class Snapshotter(Protocol):
     def commit(self, active: ActiveSnapshot, *, created_at: float) -> Snapshot:
         """Freeze; ``active`` is gone afterwards, either way."""
 
+    def share(self, parent: str, name: str) -> Snapshot:
+        """The tree ``name``, which has no parent and no stored form, over another parent; nothing is copied.
+
+        As a layer it is the same too, whatever the parent holds.
+        """
+
     def discard(self, active: ActiveSnapshot) -> None:
         """Throw away; idempotent."""
 
@@ -136,7 +143,7 @@ class Snapshotter(Protocol):
         """The repository that a layer's stored form can be fetched from; "" if none is known."""
 
     def directory(self, name: str) -> str:
-        """The upper directory of a committed snapshot that was built here or unpacked."""
+        """The upper directory of a committed snapshot that was built here or unpacked; or that it shares."""
 
     def set_diff_id(self, name: str, diff_id: Digest, tar_size: int) -> None:
         """Record what a layer's tar hashes to; its chain id follows from its parent's."""

@@ -19,7 +19,7 @@ from builder.store.state import StateDir, remove_tree
 # overlayfs takes 500 lower directories (fs/overlayfs/params.h OVL_MAX_STACK); a longer chain is made flat.
 _MAX_LOWERS = 400
 
-_COLUMNS = "name, parent, depth, diff_id, blob, media_type, blob_size, created_at"
+_COLUMNS = "name, parent, depth, diff_id, blob, media_type, blob_size, created_at, same_as"
 
 # Uppers of failed steps; one may be as large as what the step downloaded.
 _KEPT_FAILURES = 5
@@ -71,7 +71,7 @@ class OverlaySnapshotter:
             return True
         snapshot = self.stat(name)
         return snapshot is not None and (
-            snapshot.layer is not None or (self._state.snapshots / name).is_dir()
+            snapshot.layer is not None or (self._state.snapshots / (snapshot.same_as or name)).is_dir()
         )
 
     def chain(self, name: str) -> list[Snapshot]:
@@ -112,7 +112,10 @@ class OverlaySnapshotter:
             name = snapshot.parent
         for snapshot in reversed(pending):
             self._make_ready(snapshot, below)
-            below = [str(self._state.snapshots / snapshot.name), *below]
+            directory = str(self._state.snapshots / (snapshot.same_as or snapshot.name))
+            # overlayfs refuses one directory twice (ELOOP). A shared one hides every name that it has, so
+            # that the lower of two shows nothing.
+            below = [directory, *(lower for lower in below if lower != directory)]
             if len(below) > _MAX_LOWERS:
                 below = [self._make_flat(snapshot.name, below)]
             self._lowers[snapshot.name] = below
@@ -154,6 +157,24 @@ class OverlaySnapshotter:
         )
         remove_tree(self._state.scratch / active.name)
         self._known[active.name] = snapshot
+        return snapshot
+
+    def share(self, parent: str, name: str) -> Snapshot:
+        """See Snapshotter."""
+        below, shared = self.stat(parent), self.stat(name)
+        assert below is not None, "a tree is to be put on a snapshot that is not there"
+        assert shared is not None, "a tree is to be shared that is not there"
+        assert not shared.parent, "only a tree without parent means the same over another one"
+        assert shared.layer is None, "a stored layer is added over another parent, not shared"
+        snapshot = shared._replace(
+            name=self._state.new_name(), parent=parent, depth=below.depth + 1, diff_id=None, same_as=name
+        )
+        self._database.run(
+            "INSERT INTO snapshots (name, parent, depth, is_ready, created_at, same_as)"
+            " VALUES (?, ?, ?, 0, ?, ?)",
+            (snapshot.name, parent, snapshot.depth, snapshot.created_at, name),
+        )
+        self._known[snapshot.name] = snapshot
         return snapshot
 
     def discard(self, active: ActiveSnapshot) -> None:
@@ -198,7 +219,8 @@ class OverlaySnapshotter:
 
     def directory(self, name: str) -> str:
         """See Snapshotter."""
-        return str(self._state.snapshots / name)
+        snapshot = self.stat(name)
+        return str(self._state.snapshots / (snapshot.same_as if snapshot and snapshot.same_as else name))
 
     def set_diff_id(self, name: str, diff_id: Digest, tar_size: int) -> None:
         """See Snapshotter."""
@@ -315,13 +337,13 @@ class OverlaySnapshotter:
 
 
 def _snapshot(row: Row) -> Snapshot:
-    name, parent, depth, diff_id, blob, media_type, size, created_at = row
+    name, parent, depth, diff_id, blob, media_type, size, created_at, same_as = row
     layer = None
     if blob is not None:
         layer = Descriptor(media_type=text(media_type), digest=Digest.parse(text(blob)), size=_number(size))
     return Snapshot(
         text(name), text(parent), _number(depth), Digest.parse(text(diff_id)) if diff_id else None, layer,
-        float(created_at or 0),
+        float(created_at or 0), text(same_as or ""),
     )  # fmt: skip
 
 

@@ -16,10 +16,11 @@ from builder.frontend.dockerfile.stages import SCRATCH
 from builder.frontend.dockerfile.values import is_mode
 from builder.frontend.dockerfile.words import Mode
 from builder.llb.definition import Edge, Vertex
-from builder.llb.ops import CopyAction, FileAction, FileOp, MakeDirectoryAction
+from builder.llb.ops import CopyAction, FileAction, FileOp, MakeDirectoryAction, MergeOp
 
 _URL = re.compile(r"https?://", re.IGNORECASE)
 _GIT = re.compile(r"(?:git|ssh)://|[\w.-]+@[\w.-]+:|https?://[^#?]*\.git(?:[#?]|\Z)", re.IGNORECASE)
+_BUILT = ("--link", "--parents")
 # Bodies of heredocs always have a backslash for their escape, and their quotes are text.
 _BODY = Mode(escape="\\", has_quotes=False)
 
@@ -38,16 +39,14 @@ def convert_copy(state: StageState, copy: Copy, source: Edge | None, *, is_trigg
     """``source`` is what --from means; None: the build context. Raises Unsupported, InvalidFlag, …"""
     _refuse_flags(copy)
     copying = _expanded(state, copy)
-    inputs = [] if state.edge is None else [state.edge]
+    is_linked = copy.has("--link") and state.edge is not None
+    inputs = [] if state.edge is None or is_linked else [state.edge]
     base = len(inputs) - 1
     actions: list[FileAction] = []
     if copying.sources:
         # One input for all sources: they come from one place.
         inputs.append(source if source is not None else state.scope.context())
-        actions += [
-            _action(copying, len(inputs) - 1, text, keeps_owner=copy.origin is not None, unpacks=copy.is_add)
-            for text in copying.sources
-        ]
+        actions += [_source_action(copy, copying, len(inputs) - 1, text) for text in copying.sources]
     for heredoc in copy.heredocs:
         inputs.append(_inline_file(state, copy, heredoc))
         actions.append(_action(copying, len(inputs) - 1, heredoc.name, allows_wildcards=False))
@@ -58,8 +57,24 @@ def convert_copy(state: StageState, copy: Copy, source: Edge | None, *, is_trigg
         location=copy.node.location,
         ignores_cache=state.scope.request.ignores_cache,
     )
-    state.edge = state.scope.graph.add(vertex)
+    edge = state.scope.graph.add(vertex)
+    state.edge = _linked(state, copying, edge, vertex) if is_linked else edge
     state.commit(_history_text(copy, copying), has_layer=True)
+
+
+def _linked(state: StageState, copying: _Copying, layer: Edge, vertex: Vertex) -> Edge:
+    """A layer that was made by itself, over what the stage has so far.
+
+    It has no name: to people, this and the copy are one step.
+    """
+    assert state.edge is not None, "over nothing there is nothing to merge"
+    merge = Vertex(
+        op=MergeOp(destination=clean_path(copying.target)),
+        inputs=(state.edge, layer),
+        location=vertex.location,
+        ignores_cache=vertex.ignores_cache,
+    )
+    return state.scope.graph.add(merge)
 
 
 def _expanded(state: StageState, copy: Copy) -> _Copying:
@@ -67,11 +82,12 @@ def _expanded(state: StageState, copy: Copy) -> _Copying:
     for word, text in zip(copy.sources, sources, strict=True):
         _refuse_remote(copy, word, text)
     destination = state.expand(copy.destination)
+    _check_excludes(state, copy)
     return _Copying(
         sources=sources,
         destination=destination,
         target=_target(state.cwd, destination),
-        owner=state.expand(copy.owner) if copy.owner is not None else "",
+        owner=_owner(state, copy),
         mode=_mode(state, copy),
     )
 
@@ -81,8 +97,6 @@ def _action(
     number: int,
     source: str,
     *,
-    keeps_owner: bool = False,
-    unpacks: bool = False,
     allows_wildcards: bool = True,
 ) -> CopyAction:
     return CopyAction(
@@ -91,15 +105,34 @@ def _action(
         destination=copying.target,
         owner=copying.owner or None,
         mode=copying.mode or None,
-        keeps_owner=keeps_owner,
-        unpacks=unpacks,
         allows_wildcards=allows_wildcards,
         location_hint=source,
     )
 
 
+def _source_action(copy: Copy, copying: _Copying, number: int, source: str) -> CopyAction:
+    base, pattern = _at_pivot(source) if copy.has("--parents") else (source, "")
+    return replace(
+        _action(copying, number, base),
+        keeps_owner=copy.origin is not None,
+        unpacks=copy.is_add,
+        includes=(pattern,) if pattern else (),
+        excludes=tuple(word.text for word in copy.excludes),
+        location_hint=source,
+    )
+
+
+def _at_pivot(source: str) -> tuple[str, str]:
+    """The directory whose names --parents keeps, and what is copied of it; "" for all of it."""
+    base, pivot, rest = source.partition("/./")
+    pattern = clean_path(rest if pivot else source)[1:]
+    return (base or "/") if pivot else "/", pattern
+
+
 def _history_text(copy: Copy, copying: _Copying) -> str:
     words = ["ADD" if copy.is_add else "COPY"]
+    if copy.has("--parents"):
+        words.append("--parents")
     if copying.owner:
         words.append(f"--chown={copying.owner}")
     if copying.mode:
@@ -124,15 +157,41 @@ def check_image_origin(origin: Word) -> None:
 def _refuse_flags(copy: Copy) -> None:
     keyword = copy.node.keyword.upper()
     checksum = (copy.checksum,) if copy.checksum is not None else ()
-    named = [("--exclude", word) for word in copy.excludes]
-    named += [("--checksum", word) for word in checksum]
+    named = [("--checksum", word) for word in checksum]
     named += [(word.text.partition("=")[0], word) for word in copy.switches]
     for flag, word in named:
+        if flag in _BUILT:
+            continue
         raise Unsupported(
             f"{keyword} {flag} is not supported yet",
             hint="leave the flag out, or build with another tool for now",
             location=word.location,
         )
+
+
+def _owner(state: StageState, copy: Copy) -> str:
+    """Raises InvalidFlag for a name that --link leaves without a user database."""
+    if copy.owner is None:
+        return ""
+    owner = state.expand(copy.owner)
+    names = [name for name in owner.split(":") if name and not name.isdecimal()]
+    if names and copy.has("--link"):
+        raise InvalidFlag(
+            f'--link knows no users or groups by name, such as "{names[0]}" of --chown',
+            hint="the layer is made without the image's files; use numbers, or leave out --link",
+            location=copy.owner.location,
+        )
+    return owner
+
+
+def _check_excludes(state: StageState, copy: Copy) -> None:
+    for word in copy.excludes:
+        if word.text.strip().removeprefix("!").strip().startswith("/"):
+            state.scope.warn(
+                f'--exclude "{word.text}" excludes nothing: it begins with a slash',
+                "patterns count from each directory that is copied; write it without the slash",
+                word.location,
+            )
 
 
 def _refuse_remote(copy: Copy, word: Word, text: str) -> None:

@@ -91,6 +91,10 @@ class Copy(NamedTuple):
     checksum: Word | None
     switches: tuple[Word, ...]  # flags without a value that are on: --link, --parents, …
 
+    def has(self, flag: str) -> bool:
+        """Whether a switch is on."""
+        return any(word.text.partition("=")[0] == flag for word in self.switches)
+
 
 class Pair(NamedTuple):
     """``KEY=VALUE``."""

@@ -54,12 +54,12 @@ def test_file_actions_show_what_is_not_the_default() -> None:
     """Copies with all that they can have; data that is no text is escaped."""
     copy = CopyAction(
         input=1, source="/a", destination="/b/", owner="u:g", mode="755", keeps_owner=True, unpacks=True,
-        allows_wildcards=False, parents_pivot=True, includes=("i",), excludes=("e",),
+        allows_wildcards=False, includes=("i",), excludes=("e",),
     )  # fmt: skip
     write = MakeFileAction(destination="/f", data=b"\xff\n", owner="1")
 
     assert line(Vertex(op=FileOp(actions=(copy, write), base=2))) == (
-        'file base=2 copy(1:/a, /b/, keep-owner, unpack, literal, parents, include=["i"], exclude=["e"], '
+        'file base=2 copy(1:/a, /b/, keep-owner, unpack, literal, include=["i"], exclude=["e"], '
         "owner=u:g, "
         'mode=755) write(/f, "\\\\xff\\n", owner=1, mode=0644)'
     )
