@@ -1,0 +1,3 @@
+echo 1 > f
+tar -cf a.tar f
+rm f
