@@ -111,7 +111,6 @@ class Database:
                     connection.execute("PRAGMA journal_mode=WAL")
                     if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
                         connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
-                    _add_columns(connection)
             yield cls(connection)
         finally:
             connection.close()
@@ -154,21 +153,6 @@ class Database:
                 except BaseException:
                     self._connection.rollback()
                     raise
-
-
-def _add_columns(connection: sqlite3.Connection) -> None:
-    """What tables of an older store lack: columns that say nothing about the rows that are there."""
-    if _has_same_as(connection):
-        return
-    connection.execute("BEGIN IMMEDIATE")  # another process may be at it
-    if not _has_same_as(connection):
-        connection.execute("ALTER TABLE snapshots ADD COLUMN same_as TEXT")
-    connection.execute("COMMIT")
-
-
-def _has_same_as(connection: sqlite3.Connection) -> bool:
-    columns = connection.execute("PRAGMA table_info(snapshots)")
-    return any(column[1] == "same_as" for column in columns)
 
 
 @contextlib.contextmanager
