@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import threading
 from collections.abc import Callable
 from types import TracebackType
@@ -39,7 +40,9 @@ class Workers:
                 waiting.clear()
             threads = list(self._threads)
         for thread in threads:
-            thread.join()
+            # A signal may have come between its registration and its start: then it never ran.
+            with contextlib.suppress(RuntimeError):
+                thread.join()
 
     def submit(self, work: Callable[[], None], *, is_slotted: bool) -> None:
         """``work`` must not raise. In order of submission."""
