@@ -39,7 +39,9 @@ class Ulimit(NamedTuple):
         """``NAME=SOFT[:HARD]``. Raises InvalidLimit."""
         name, equals, values = text.partition("=")
         if not equals or not values:
-            raise InvalidLimit(f'"{text}" is not a ulimit', hint="write it as nofile=1024 or nofile=1024:2048")
+            raise InvalidLimit(
+                f'"{text}" is not a ulimit', hint="write it as nofile=1024 or nofile=1024:2048"
+            )
         if name not in RLIMITS:
             raise InvalidLimit(f'unknown ulimit "{name}"', hint=f"there are {', '.join(sorted(RLIMITS))}")
         numbers = values.split(":")

@@ -58,9 +58,7 @@ def proxy_environment(build_args: Mapping[str, str]) -> tuple[str, ...]:
 def not_consumed(request: FrontendRequest, declared: Iterable[str]) -> list[str]:
     """The names of --build-arg that no ARG declares and that mean nothing by themselves, sorted."""
     known = {*declared, *global_arguments(request), *_ENGINE_NAMES, *_EFFECTLESS}
-    return sorted(
-        name for name in request.build_args if name not in known and name.upper() not in _PROXIES
-    )
+    return sorted(name for name in request.build_args if name not in known and name.upper() not in _PROXIES)
 
 
 def warn_of_effectless(scope: Scope) -> None:
