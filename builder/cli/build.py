@@ -15,7 +15,6 @@ from builder.cli.failures import WithSource
 from builder.cli.step_options import (
     AddHost,
     Allow,
-    ArgumentFileNotFound,
     BuildArgFile,
     CgroupParent,
     Cpus,
@@ -27,11 +26,8 @@ from builder.cli.step_options import (
     PidsLimit,
     ShmSize,
     Ulimits,
-    limits_of,
-    lines_of,
-    names_of,
-    settings_of,
 )
+from builder.cli.step_values import ArgumentFileNotFound, limits_of, lines_of, names_of, settings_of
 from builder.core.errors import Kind, PybuildError, Unsupported
 from builder.core.platform import Platform
 

@@ -109,6 +109,13 @@ def parse_size(text: str, option: str) -> int:
     return int(float(number) * 1024**power) if "." in number else int(number) << 10 * power
 
 
+def parse_count(text: str, option: str) -> int:
+    """A number that is not negative; 0 is no limit. Raises InvalidLimit."""
+    if not re.fullmatch(r"[0-9]{1,9}", text):
+        raise InvalidLimit(f'{option} cannot be "{text}"', hint="write a number; 0 is no limit")
+    return int(text)
+
+
 def parse_cpus(text: str) -> int:
     """``1.5`` as billionths. Raises InvalidLimit."""
     if not re.fullmatch(r"[0-9]{1,5}(\.[0-9]{1,9})?", text):

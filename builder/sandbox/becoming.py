@@ -63,9 +63,8 @@ class ResourceLimit(Operation):
             resource.setrlimit(self.number, self.values)
         except (OSError, ValueError) as error:  # ValueError: EPERM, in the words of the module
             shown = "none" if before == resource.RLIM_INFINITY else str(before)
-            raise OSError(
-                errno.EPERM, f"above the present limit ({shown}) it takes the capability CAP_SYS_RESOURCE"
-            ) from error
+            why = f"raising the hard limit ({shown} here) takes CAP_SYS_RESOURCE, and nofile has fs.nr_open"
+            raise OSError(errno.EPERM, f"not permitted: {why}") from error
 
 
 class Become(Operation):

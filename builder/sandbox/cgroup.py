@@ -18,7 +18,7 @@ import glob
 import os
 import signal
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from builder.core.errors import Kind, PybuildError
@@ -44,7 +44,7 @@ class Unenforced(NamedTuple):
 
 
 class _Setting(NamedTuple):
-    """What one limit writes: file → text, in this order; ``is_asked``: it does not just follow from another."""
+    """What one limit writes, file → text in this order; not ``is_asked``: it only follows from another."""
 
     option: str
     controller: str
@@ -88,8 +88,16 @@ class Group:
 class Cgroups:
     """Makes groups for one process; ``records`` is a directory for what a killed one leaves. Thread-safe."""
 
-    def __init__(self, records: str, *, hierarchies: Sequence[Hierarchy] | None = None) -> None:
+    def __init__(
+        self,
+        records: str,
+        *,
+        hierarchies: Sequence[Hierarchy] | None = None,
+        write: Callable[[str, str, str], None] | None = None,
+    ) -> None:
+        """``write(directory, file, text)`` sets what is limited, raising OSError."""
         self._records = records
+        self._write = write or write_setting
         self._owner = os.urandom(6).hex()
         self._count = 0
         self._hierarchies = hierarchies
@@ -171,7 +179,7 @@ class Cgroups:
                 group.watch(hierarchy, directory)
             try:
                 for file, text in setting.files.items():
-                    _write(directory, file, text)
+                    self._write(directory, file, text)
             except OSError as error:
                 if error.errno in (errno.EINVAL, errno.ERANGE, errno.ENOSPC):
                     raise InvalidLimit(
@@ -237,7 +245,8 @@ def _clear(path: str) -> None:
         bases = file.read().splitlines()
     pattern = f"pybuild-{os.path.basename(path)}-*"
     found = [directory for base in bases for directory in glob.glob(os.path.join(glob.escape(base), pattern))]
-    if all([_remove(directory) for directory in found]):
+    left = [directory for directory in found if not _remove(directory)]
+    if not left:
         os.unlink(path)
 
 
@@ -288,8 +297,8 @@ def _remove(directory: str) -> bool:
     return not os.path.exists(directory)
 
 
-def _write(directory: str, file: str, text: str) -> None:
-    """Raises OSError; never makes a file."""
+def write_setting(directory: str, file: str, text: str) -> None:
+    """Into a file of the kernel's; never makes one. Raises OSError."""
     fd = os.open(os.path.join(directory, file), os.O_WRONLY | os.O_CLOEXEC)
     try:
         os.write(fd, text.encode())

@@ -1,4 +1,4 @@
-"""Whether this machine can execute programs of a platform: by its processor, or by an interpreter in binfmt_misc."""
+"""Whether this machine executes programs of a platform: itself, or by an interpreter (binfmt_misc)."""
 
 from __future__ import annotations
 

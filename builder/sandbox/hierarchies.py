@@ -41,9 +41,10 @@ class Hierarchy(NamedTuple):
                 continue
             try:
                 _enable(directory, needed)
-                return directory
             except OSError as error:
                 failure = error
+            else:
+                return directory
         raise failure
 
     def hand_down(self, directory: str, needed: set[str]) -> None:
