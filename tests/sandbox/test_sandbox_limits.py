@@ -78,7 +78,7 @@ def test_shm_size(box):
     """The size of /dev/shm, 64 MiB if nobody says."""
 
     def size(**values):
-        return [line for line in box.run("mount", **values).lines if " /dev/shm " in line][0]
+        return next(line for line in box.run("mount", **values).lines if " /dev/shm " in line)
 
     assert "size=65536k" in size()
     assert "size=1024k" in size(shm_size=1 << 20)

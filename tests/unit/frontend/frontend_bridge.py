@@ -59,7 +59,7 @@ def convert(
     network: str | None = None,
     ignores_cache: bool = False,
     uncached_stages: frozenset[str] = frozenset(),
-    settings: StepSettings = StepSettings(),
+    settings: StepSettings | None = None,
     bridge: FakeBridge | None = None,
 ) -> FrontendResult:
     """Built on amd64."""
@@ -73,6 +73,6 @@ def convert(
         network=network,
         ignores_cache=ignores_cache,
         uncached_stages=uncached_stages,
-        settings=settings,
+        settings=settings or StepSettings(),
     )
     return DockerfileFrontend().convert(request, bridge or FakeBridge())
