@@ -12,16 +12,32 @@ from typer.core import TyperOption
 
 from builder.cli.context import opened, rendered
 from builder.cli.failures import WithSource
+from builder.cli.step_options import (
+    AddHost,
+    Allow,
+    BuildArgFile,
+    CgroupParent,
+    Cpus,
+    CpusetCpus,
+    CpuShares,
+    Memory,
+    MemorySwap,
+    NoCacheFilter,
+    PidsLimit,
+    ShmSize,
+    Ulimits,
+)
+from builder.cli.step_values import ArgumentFileNotFound, limits_of, lines_of, names_of, settings_of
 from builder.core.errors import Kind, PybuildError, Unsupported
 from builder.core.platform import Platform
 
 # Options of `docker buildx build` that have no effect yet: refused by name. True: they take a value.
 UNBUILT = {
-    "--add-host": True, "--allow": True, "--annotation": True, "--attest": True, "--build-context": True,
-    "--builder": True, "--cache-from": True, "--cache-to": True, "--call": True, "--cgroup-parent": True,
-    "--check": False, "--load": False, "--metadata-file": True, "--no-cache-filter": True, "--output": True,
-    "--provenance": True, "--push": False, "--sbom": True, "--secret": True, "--shm-size": True,
-    "--ssh": True, "--ulimit": True,
+    "--annotation": True, "--attest": True, "--build-context": True,
+    "--builder": True, "--cache-from": True, "--cache-to": True, "--call": True,
+    "--check": False, "--load": False, "--metadata-file": True, "--output": True,
+    "--provenance": True, "--push": False, "--sbom": True, "--secret": True,
+    "--ssh": True,
 }  # fmt: skip
 _SHORT = {"--output": "-o"}
 # Docker's spellings of a switch: --no-cache=true.
@@ -82,24 +98,60 @@ def build(
     jobs: Annotated[
         int | None, typer.Option("-j", "--jobs", metavar="N", min=1, help="Run at most N steps at once.")
     ] = None,
+    build_arg_files: BuildArgFile = None,
+    no_cache_filter: NoCacheFilter = None,
+    allow: Allow = None,
+    add_host: AddHost = None,
+    ulimits: Ulimits = None,
+    shm_size: ShmSize = None,
+    memory: Memory = None,
+    memory_swap: MemorySwap = None,
+    cpus: Cpus = None,
+    cpu_shares: CpuShares = None,
+    cpuset_cpus: CpusetCpus = None,
+    pids_limit: PidsLimit = None,
+    cgroup_parent: CgroupParent = None,
 ) -> None:
     """Build an image from a Dockerfile."""
     from builder.engine.build import DEFAULT_PARALLELISM, BuildRequest, BuildSource
     from builder.engine.build import build as run_build
     from builder.engine.recorder import Recorder
 
+    if no_cache and no_cache_filter:
+        raise InvalidOption(
+            "--no-cache and --no-cache-filter exclude each other", hint="leave one of them out"
+        )
+    limits = limits_of(
+        memory=memory,
+        memory_swap=memory_swap,
+        cpus=cpus,
+        cpu_shares=cpu_shares,
+        cpuset_cpus=cpuset_cpus,
+        pids_limit=pids_limit,
+    )
     recorder, source = Recorder(os.environ), BuildSource()
     request = BuildRequest(
         context=_context(path),
         file=_file(file),
         tags=tags or (),
         target=target,
-        build_args=_build_args(build_args or (), recorder.environment),
+        build_args=_build_args(
+            [*_argument_lines(build_arg_files or (), recorder), *(build_args or ())], recorder.environment
+        ),
         labels=_pairs(labels or ()),
         pull=_choice("--pull", pull, ("missing", "always", "never"), {"true": "always", "false": "missing"}),
         network=_network(network),
         platform=_platform(platform or ()),
         is_cache_ignored=no_cache,
+        uncached_stages=names_of(no_cache_filter),
+        settings=settings_of(
+            hosts=add_host,
+            ulimits=ulimits,
+            shm_size=shm_size,
+            limits=limits,
+            cgroup_parent=cgroup_parent,
+            allow=allow,
+        ),
         parallelism=jobs or DEFAULT_PARALLELISM,
     )
     with rendered("quiet" if quiet else progress, lambda name: source.data) as renderer:
@@ -178,6 +230,19 @@ def _file(file: str | None) -> Path | None:
     if file == "-":
         raise Unsupported("a Dockerfile on standard input is not built yet", hint="write it to a file")
     return Path(file) if file is not None else None
+
+
+def _argument_lines(files: Sequence[Path], recorder: Any) -> list[str]:
+    lines: list[str] = []
+    for file in files:
+        try:
+            data = recorder.read_file(file)
+        except OSError as error:
+            raise ArgumentFileNotFound(f'cannot read "{file}": {error.strerror}') from error
+        if data is None:
+            raise ArgumentFileNotFound(f'there is no file "{file}"', hint="--build-arg-file names it")
+        lines += lines_of(data)
+    return lines
 
 
 def _build_args(given: Sequence[str], environment: Any) -> Mapping[str, str]:

@@ -8,6 +8,18 @@ from typing import Annotated
 import typer
 
 from builder.cli.context import opened
+from builder.cli.step_options import (
+    AddHost,
+    CgroupParent,
+    Cpus,
+    CpusetCpus,
+    CpuShares,
+    Memory,
+    MemorySwap,
+    PidsLimit,
+    ShmSize,
+    Ulimits,
+)
 from builder.cli.tables import ago, table
 
 
@@ -43,6 +55,20 @@ def run(
     pull: Annotated[
         str, typer.Option("--pull", metavar="WHEN", help="missing (default), always or never.")
     ] = "missing",
+    add_host: AddHost = None,
+    ulimits: Ulimits = None,
+    shm_size: ShmSize = None,
+    memory: Memory = None,
+    memory_swap: MemorySwap = None,
+    cpus: Cpus = None,
+    cpu_shares: CpuShares = None,
+    cpuset_cpus: CpusetCpus = None,
+    pids_limit: PidsLimit = None,
+    cgroup_parent: CgroupParent = None,
+    read_only: Annotated[bool, typer.Option("--read-only", help="Write-protect its file system.")] = False,
+    privileged: Annotated[
+        bool, typer.Option("--privileged", help="Give it all capabilities and devices: as good as this user.")
+    ] = False,
 ) -> None:
     """Run a command in a new container."""
     from builder.cli.container_run import RunValues, execute
@@ -62,6 +88,18 @@ def run(
         name=name,
         hostname=hostname,
         pull=pull,
+        add_host=add_host or [],
+        ulimits=ulimits or [],
+        shm_size=shm_size,
+        memory=memory,
+        memory_swap=memory_swap,
+        cpus=cpus,
+        cpu_shares=cpu_shares,
+        cpuset_cpus=cpuset_cpus,
+        pids_limit=pids_limit,
+        cgroup_parent=cgroup_parent,
+        read_only=read_only,
+        privileged=privileged,
     )
     raise typer.Exit(execute(context.obj, values))
 

@@ -7,8 +7,11 @@ import sys
 from typing import NamedTuple
 
 from builder.cli.context import opened_with, rendered
+from builder.cli.render.base import Renderer
 from builder.cli.settings import Settings
 from builder.core.errors import Kind, PybuildError, Unsupported
+from builder.core.events import Event, Warned
+from builder.core.limits import StepSettings
 
 
 class NotATerminal(PybuildError):
@@ -35,6 +38,34 @@ class RunValues(NamedTuple):
     name: str | None = None
     hostname: str | None = None
     pull: str = "missing"
+    add_host: list[str] = []  # noqa: RUF012 (never changed)
+    ulimits: list[str] = []  # noqa: RUF012 (never changed)
+    shm_size: str | None = None
+    memory: str | None = None
+    memory_swap: str | None = None
+    cpus: str | None = None
+    cpu_shares: str | None = None
+    cpuset_cpus: str | None = None
+    pids_limit: str | None = None
+    cgroup_parent: str | None = None
+    read_only: bool = False
+    privileged: bool = False
+
+
+class _Aloud:
+    """Progress of a `run`: warnings are said even where nothing else is shown."""
+
+    def __init__(self, renderer: Renderer) -> None:
+        self._renderer = renderer
+
+    def emit(self, event: Event) -> None:
+        """See Progress."""
+        if isinstance(event, Warned):
+            from builder.cli.render.diagnostics import render_warning
+
+            print(render_warning(event, None, color=False), file=sys.stderr)
+        else:
+            self._renderer.emit(event)
 
 
 def execute(settings: Settings, values: RunValues) -> int:
@@ -58,11 +89,14 @@ def execute(settings: Settings, values: RunValues) -> int:
         hostname=values.hostname,
         network=values.network,
         is_terminal=values.tty,
+        is_read_only=values.read_only,
+        is_privileged=values.privileged,
+        settings=_settings(values),
     )
     try:
         with (
             rendered("plain" if sys.stderr.isatty() else "quiet") as renderer,
-            opened_with(settings, renderer) as engine,
+            opened_with(settings, _Aloud(renderer)) as engine,
         ):
             return run_container(
                 engine,
@@ -78,3 +112,22 @@ def execute(settings: Settings, values: RunValues) -> int:
         # 125 is "the engine failed", so that 1 can be the program's own answer.
         error.run_exit_code = getattr(error, "exit_code", 125)  # type: ignore[attr-defined]  # read by failures
         raise
+
+
+def _settings(values: RunValues) -> StepSettings:
+    from builder.cli.step_values import limits_of, settings_of
+
+    return settings_of(
+        hosts=values.add_host,
+        ulimits=values.ulimits,
+        shm_size=values.shm_size,
+        cgroup_parent=values.cgroup_parent,
+        limits=limits_of(
+            memory=values.memory,
+            memory_swap=values.memory_swap,
+            cpus=values.cpus,
+            cpu_shares=values.cpu_shares,
+            cpuset_cpus=values.cpuset_cpus,
+            pids_limit=values.pids_limit,
+        ),
+    )

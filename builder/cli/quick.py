@@ -34,6 +34,19 @@ RUN_OPTIONS = {
     "-h": ("hostname", "value"),
     "--hostname": ("hostname", "value"),
     "--pull": ("pull", "value"),
+    "--add-host": ("add_host", "list"),
+    "--ulimit": ("ulimits", "list"),
+    "--shm-size": ("shm_size", "value"),
+    "-m": ("memory", "value"),
+    "--memory": ("memory", "value"),
+    "--memory-swap": ("memory_swap", "value"),
+    "--cpus": ("cpus", "value"),
+    "--cpu-shares": ("cpu_shares", "value"),
+    "--cpuset-cpus": ("cpuset_cpus", "value"),
+    "--pids-limit": ("pids_limit", "value"),
+    "--cgroup-parent": ("cgroup_parent", "value"),
+    "--read-only": ("read_only", "switch"),
+    "--privileged": ("privileged", "switch"),
 }
 
 

@@ -23,6 +23,7 @@ from builder.store.state import StateDir
 if TYPE_CHECKING:  # loaded by those commands only that need them
     from builder.executor.interface import Executor
     from builder.registry.interface import RegistryClient
+    from builder.sandbox.cgroup import Cgroups
     from builder.sandbox.launch import Launcher
     from builder.source.interface import ImageSource
 
@@ -45,6 +46,7 @@ class Engine:
         self._starting = threading.Lock()
         self._executor: Executor | None = None
         self._launcher: Launcher | None = None
+        self._cgroups: Cgroups | None = None
 
     @classmethod
     @contextlib.contextmanager
@@ -62,6 +64,10 @@ class Engine:
             if launcher is not None:
                 engine._launcher = stack.enter_context(launcher)
             state.sweep(lambda name: not engine.snapshots.is_known(name))
+            if state.has_cgroup_records:
+                from builder.sandbox.cgroup import sweep
+
+                sweep(str(state.cgroups))
             yield engine
 
     @cached_property
@@ -102,7 +108,16 @@ class Engine:
 
         files = self.state.scratch / "files"
         files.mkdir(mode=0o755)
-        return LocalExecutor(self._start_launcher(), str(files))
+        return LocalExecutor(self._start_launcher(), str(files), cgroups=self._make_cgroups)
+
+    def _make_cgroups(self) -> Cgroups:
+        with self._starting:
+            if self._cgroups is None:
+                from builder.sandbox.cgroup import Cgroups
+
+                self._cgroups = Cgroups(str(self.state.cgroups))
+                self._stack.callback(self._cgroups.close)
+            return self._cgroups
 
     def _start_launcher(self) -> Launcher:
         if self._launcher is None:

@@ -14,6 +14,7 @@ from builder.core.digest import Digest
 from builder.core.errors import Kind, PybuildError
 from builder.core.events import Progress
 from builder.core.job import Job
+from builder.core.limits import StepSettings
 from builder.core.platform import Platform
 from builder.core.reference import Reference
 from builder.engine.assemble import Engine
@@ -60,6 +61,8 @@ class BuildRequest:
     network: str | None = None
     platform: Platform | None = None
     is_cache_ignored: bool = False
+    uncached_stages: frozenset[str] = frozenset()
+    settings: StepSettings = StepSettings()
     parallelism: int = DEFAULT_PARALLELISM
 
 
@@ -106,6 +109,7 @@ def build(
         )
         for warning in converted.warnings:
             job.progress.emit(warning)
+        _check_platforms(converted.definition)
         layers = Layers(engine.snapshots, engine.content)
         resolver = OpResolver(engine.snapshots, engine.executor, {"context": context}, bridge.image)
         final = _chain_of(converted.definition)
@@ -171,8 +175,22 @@ def _frontend_request(engine: Engine, request: BuildRequest, data: bytes, name: 
         build_platform=host,
         network=request.network,
         ignores_cache=request.is_cache_ignored,
+        uncached_stages=request.uncached_stages,
+        settings=request.settings,
         parse_cache=StoredParses(engine.database, engine.warm_up),
     )
+
+
+def _check_platforms(definition: Definition) -> None:
+    """Every RUN must be executable here, before the first of them runs. Raises CannotEmulate."""
+    host = Platform.host()
+    for _, vertex in definition:
+        platform = vertex.platform
+        if isinstance(vertex.op, ExecOp) and platform is not None and not platform.matches(host):
+            from builder.sandbox.emulation import CannotEmulate, can_execute
+
+            if not can_execute(platform):
+                raise CannotEmulate(platform).at(vertex.location)
 
 
 def _chain_of(definition: Definition) -> set[Digest]:

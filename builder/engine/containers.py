@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from builder.core.events import Warned
 from builder.core.image import ImageConfig
 from builder.core.platform import Platform
 from builder.core.reference import Reference
@@ -86,12 +87,19 @@ def _run_process(
 ) -> int:
     mounts = [*engine.snapshots.mounts(active), *bind_mounts(options.volumes)]
 
-    def start(io: ProcessIO) -> RunningProcess:
-        return engine.executor().start(process, mounts, io, engine.job)
+    running: list[RunningProcess] = []
 
-    return run_attached(
+    def start(io: ProcessIO) -> RunningProcess:
+        running.append(engine.executor().start(process, mounts, io, engine.job))
+        return running[0]
+
+    code = run_attached(
         start, stdin=0, stdout=1, stderr=2, is_interactive=is_interactive, is_terminal=options.is_terminal
     )
+    if running[0].memory_shortage is not None:
+        message = "a process of the container was killed for lack of memory"
+        engine.job.progress.emit(Warned(message, running[0].memory_shortage, None))
+    return code
 
 
 def _image(engine: Engine, name: str, pull: PullPolicy) -> tuple[Image, ImageConfig]:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from builder.core.errors import Kind, PybuildError
 from builder.core.job import Job
+from builder.core.limits import Limits, Ulimit
 from builder.core.mount import Mount
 
 
@@ -46,6 +47,10 @@ class ProcessSpec:
     is_privileged: bool = False  # RUN --security=insecure
     is_read_only: bool = False
     extra_hosts: tuple[str, ...] = ()  # "address<TAB>name" lines for /etc/hosts
+    ulimits: tuple[Ulimit, ...] = ()
+    shm_size: int = 0  # of /dev/shm in bytes; 0: as usual
+    limits: Limits = Limits()
+    cgroup_parent: str = ""  # where its control group is made; "": beside the caller's own
     are_files_writable: bool = False  # resolv.conf, hosts, hostname: bound read-write, as for `docker run`
 
 
@@ -71,6 +76,10 @@ class RunningProcess(Protocol):
 
     def signal(self, number: int) -> None:
         """Send a signal to the main process; nothing happens when it is gone."""
+
+    @property
+    def memory_shortage(self) -> str | None:
+        """Once ``wait`` returned: the memory limit for which the kernel killed something of it, in words."""
 
     def wait(self) -> int:
         """Exit code, 128+N if killed by signal N; the whole tree is gone when this returns."""

@@ -6,15 +6,22 @@ import contextlib
 import errno
 import itertools
 import os
+import threading
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from builder.core.digest import Digest
+from builder.core.events import Warned
 from builder.core.job import Job
+from builder.core.limits import SHM_SIZE, Limits
 from builder.core.mount import Mount
 from builder.executor.interface import ProcessIO, ProcessNotStarted, ProcessSpec, RunningProcess, UnknownUser
 from builder.sandbox import files
 from builder.sandbox.launch import Launcher, SandboxFailed, SandboxProcess
 from builder.sandbox.spec import SandboxSpec
+
+if TYPE_CHECKING:  # loaded where something is limited
+    from builder.sandbox.cgroup import Cgroups, Group
 
 _FILE_OPTIONS = ("nosuid", "nodev", "noexec")
 _RESOLV_CONF = "/etc/resolv.conf"
@@ -24,15 +31,27 @@ _SIGKILL = 9  # the signal module would be imported for this number alone
 class LocalProcess:
     """A RunningProcess; ``stubs`` are what ``SandboxProcess.stubs`` says."""
 
-    def __init__(self, process: SandboxProcess, forget: Callable[[], None], own_files: Sequence[str]) -> None:
+    def __init__(
+        self,
+        process: SandboxProcess,
+        forget: Callable[[], None],
+        own_files: Sequence[str],
+        group: Group | None = None,
+    ) -> None:
         self._process = process
         self._forget = forget
         self._own_files = own_files
+        self._group = group
+        self._shortage: str | None = None
         self.stubs = process.stubs
 
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    @property
+    def memory_shortage(self) -> str | None:
+        return self._shortage
 
     def signal(self, number: int) -> None:
         self._process.signal(number)
@@ -43,6 +62,10 @@ class LocalProcess:
         finally:
             self._forget()
             _remove(self._own_files)
+            if self._group is not None:
+                self._shortage = self._group.memory_shortage()
+                self._group.remove()
+                self._group = None
 
 
 class LocalExecutor:
@@ -51,12 +74,21 @@ class LocalExecutor:
     ``files_directory`` takes the generated hosts, hostname and resolv.conf files: one for all processes that
     need the same text and cannot write it, one of its own, removed by ``wait``, for one that can.
     ``record_directory`` gets what the launcher is told about each process (``docs/hacking/replay.md``).
+    ``cgroups`` makes control groups, the first time that a process is limited.
     """
 
     def __init__(
-        self, launcher: Launcher, files_directory: str, *, record_directory: str | None = None
+        self,
+        launcher: Launcher,
+        files_directory: str,
+        *,
+        record_directory: str | None = None,
+        cgroups: Callable[[], Cgroups] | None = None,
     ) -> None:
         self._launcher = launcher
+        self._cgroups = cgroups
+        self._warned: set[str] = set()
+        self._warning = threading.Lock()
         self._directory = os.path.abspath(files_directory)
         self._records = record_directory
         self._count = itertools.count(1)
@@ -67,10 +99,14 @@ class LocalExecutor:
     def start(self, process: ProcessSpec, mounts: Sequence[Mount], io: ProcessIO, job: Job) -> RunningProcess:
         job.cancel.check()
         own_files: list[str] = []
+        group: Group | None = None
         is_started = False
         try:
             injected = self._files(process, {mount.target for mount in mounts}, own_files)
-            spec = _sandbox(process, mounts, injected, is_terminal=io.terminal)
+            group = self._group(process, job)
+            spec = _sandbox(
+                process, mounts, injected, group.directories if group else (), is_terminal=io.terminal
+            )
             self._record(spec, job)
             sandbox = self._launcher.spawn(spec, stdin=io.stdin, stdout=io.stdout, stderr=io.stderr)
             forget = job.cancel.on_cancel(lambda: sandbox.signal(_SIGKILL))
@@ -89,7 +125,21 @@ class LocalExecutor:
         finally:
             if not is_started:
                 _remove(own_files)
-        return LocalProcess(sandbox, forget, own_files)
+                if group is not None:
+                    group.remove()
+        return LocalProcess(sandbox, forget, own_files, group)
+
+    def _group(self, process: ProcessSpec, job: Job) -> Group | None:
+        if self._cgroups is None or (process.limits == Limits() and not process.cgroup_parent):
+            return None
+        group = self._cgroups().make(process.limits, process.cgroup_parent)
+        for option, reason in group.unenforced:
+            with self._warning:
+                is_new = option not in self._warned
+                self._warned.add(option)
+            if is_new:
+                job.progress.emit(Warned(f"{option} is not enforced", reason, None))
+        return group
 
     def _files(self, process: ProcessSpec, taken: set[str], own_files: list[str]) -> list[Mount]:
         texts = {
@@ -130,7 +180,12 @@ class LocalExecutor:
 
 
 def _sandbox(
-    process: ProcessSpec, mounts: Sequence[Mount], injected: list[Mount], *, is_terminal: bool
+    process: ProcessSpec,
+    mounts: Sequence[Mount],
+    injected: list[Mount],
+    cgroups: Sequence[str],
+    *,
+    is_terminal: bool,
 ) -> SandboxSpec:
     # A mount on /a would hide an earlier one on /a/b; among equals the given order stays.
     others = sorted((*injected, *mounts[1:]), key=lambda mount: len(_parts(mount.target)))
@@ -145,6 +200,9 @@ def _sandbox(
         is_privileged=process.is_privileged,
         is_read_only=process.is_read_only,
         is_terminal=is_terminal,
+        ulimits=process.ulimits,
+        shm_size=process.shm_size or SHM_SIZE,
+        cgroups=tuple(cgroups),
     )
 
 

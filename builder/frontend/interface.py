@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 from builder.core.digest import Digest
 from builder.core.events import Warned
 from builder.core.image import ImageConfig
+from builder.core.limits import StepSettings
 from builder.core.platform import Platform
 from builder.llb.definition import Definition
 
@@ -51,6 +52,8 @@ class FrontendRequest:
     build_platform: Platform = field(default_factory=Platform.host)
     network: str | None = None  # --network: replaces "default" of every RUN
     ignores_cache: bool = False  # --no-cache
+    uncached_stages: frozenset[str] = frozenset()  # --no-cache-filter: names, in any case
+    settings: StepSettings = StepSettings()
     parse_cache: ParseCache | None = None
 
 

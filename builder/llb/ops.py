@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from builder.core.canonical import unhashed
+from builder.core.limits import Limits, Ulimit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +50,11 @@ class ExecOp:
     hostname: str = ""
     host_names: tuple[str, ...] = ()  # the names of extra hosts; their addresses are no identity
     unkeyed_env: tuple[str, ...] = unhashed(())  # proxy settings: seen by the process, not by the key
+    host_addresses: tuple[str, ...] = unhashed(())  # of host_names, one each
+    ulimits: tuple[Ulimit, ...] = ()
+    shm_size: int = 0  # of /dev/shm in bytes; 0: as usual
+    cgroup_parent: str = ""
+    limits: Limits = unhashed(Limits())  # how much it may use changes nothing of what it makes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -89,6 +89,12 @@ def _exec(op: ExecOp) -> Iterator[str]:
         yield f"hostname={_text(op.hostname)}"
     if op.host_names:
         yield f"hosts={_list(op.host_names)}"
+    if op.ulimits:
+        yield f"ulimits={_list(map(str, op.ulimits))}"
+    if op.shm_size:
+        yield f"shm={op.shm_size}"
+    if op.cgroup_parent:
+        yield f"cgroup={_text(op.cgroup_parent)}"
     if op.unkeyed_env:
         yield f"unkeyed={_list(op.unkeyed_env)}"
     for mount in op.mounts:

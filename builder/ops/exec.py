@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from builder.core.canonical import digest_of
 from builder.core.digest import Digest
 from builder.core.errors import Kind, PybuildError
+from builder.core.events import Warned
 from builder.core.job import Job
 from builder.core.mount import Mount
 from builder.executor.interface import Executor, ProcessIO, ProcessSpec
@@ -32,10 +33,13 @@ class StepFailed(PybuildError):
     kind = Kind.FAILED
     code = "step-failed"
 
-    def __init__(self, args: Sequence[str], exit_code: int, step: str) -> None:
+    def __init__(
+        self, args: Sequence[str], exit_code: int, step: str, memory_shortage: str | None = None
+    ) -> None:
         super().__init__(
-            f'process "{" ".join(args)}" did not complete successfully: exit code: {exit_code}',
-            hint=_exit_hint(exit_code),
+            f'process "{" ".join(args)}" did not complete successfully:'
+            f" {'out of memory: ' if memory_shortage else ''}exit code: {exit_code}",
+            hint=f"{memory_shortage}; allow more with --memory" if memory_shortage else _exit_hint(exit_code),
         )
         self.exit_code = exit_code
         self.step = step
@@ -85,20 +89,22 @@ class ExecOperation:
             self._make_needed_directories(active)
             mounts = [*self._snapshots.mounts(active)]
             mounts += [self._mount(mount, inputs) for mount in self._op.mounts[1:]]
-            exit_code = self._run(mounts, job)
-            self._check(exit_code, active, job)
+            self._check(*self._run(mounts, job), active, job)
             return Executed((SnapshotResult(self._snapshots.commit(active, created_at=time.time()).name),))
         except BaseException:
             self._snapshots.discard(active)
             raise
 
-    def _check(self, exit_code: int, active: ActiveSnapshot, job: Job) -> None:
+    def _check(self, exit_code: int, shortage: str | None, active: ActiveSnapshot, job: Job) -> None:
         if exit_code != 0:
             self._snapshots.keep_failed(active)
             job.cancel.check()  # a killed step did not fail by itself
-            raise StepFailed(self._op.args, exit_code, self._step)
+            raise StepFailed(self._op.args, exit_code, self._step, shortage)
+        if shortage is not None:
+            message = "a process of this step was killed for lack of memory, and the step went on"
+            job.progress.emit(Warned(message, shortage, self._vertex.location))
 
-    def _run(self, mounts: Sequence[Mount], job: Job) -> int:
+    def _run(self, mounts: Sequence[Mount], job: Job) -> tuple[int, str | None]:
         op = self._op
         process = ProcessSpec(
             args=op.args,
@@ -109,6 +115,13 @@ class ExecOperation:
             # The default network is the host's until bridges come (docs/differences.md).
             network="none" if op.network == "none" else "host",
             is_privileged=op.security == "insecure",
+            extra_hosts=tuple(
+                f"{address}\t{name}" for name, address in zip(op.host_names, op.host_addresses, strict=True)
+            ),
+            ulimits=op.ulimits,
+            shm_size=op.shm_size,
+            limits=op.limits,
+            cgroup_parent=op.cgroup_parent,
         )
         out, out_writer = os.pipe2(os.O_CLOEXEC)
         err, err_writer = os.pipe2(os.O_CLOEXEC)
@@ -121,7 +134,7 @@ class ExecOperation:
                 os.close(out_writer)
                 os.close(err_writer)
             pump(self._step, out, err, job.progress, lambda: job.cancel.is_cancelled)
-            return running.wait()
+            return running.wait(), running.memory_shortage
         finally:
             os.close(out)
             os.close(err)

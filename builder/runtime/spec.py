@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from builder.core.errors import Kind, PybuildError, Unsupported
 from builder.core.image import ImageConfig
+from builder.core.limits import StepSettings
 from builder.core.mount import Mount
 from builder.executor.interface import ProcessSpec
 
@@ -45,12 +46,16 @@ class RunOptions:
     hostname: str | None = None
     network: str = "host"
     is_terminal: bool = False
+    is_read_only: bool = False
+    is_privileged: bool = False
+    settings: StepSettings = StepSettings()
 
 
 def process_of(
     image: ImageConfig, options: RunOptions, *, hostname: str, environ: Mapping[str, str]
 ) -> ProcessSpec:
     """What runs. Raises NoCommand."""
+    settings = options.settings
     return ProcessSpec(
         args=_arguments(image, options),
         env=_environment(image, options, hostname, environ),
@@ -58,6 +63,13 @@ def process_of(
         user=image.user if options.user is None else options.user,
         hostname=hostname,
         network=options.network,
+        is_read_only=options.is_read_only,
+        is_privileged=options.is_privileged,
+        extra_hosts=tuple(f"{address}\t{name}" for name, address in settings.hosts),
+        ulimits=settings.ulimits,
+        shm_size=settings.shm_size,
+        limits=settings.limits,
+        cgroup_parent=settings.cgroup_parent,
         are_files_writable=True,
     )
 

@@ -36,6 +36,14 @@ def missing(effective: int, names: tuple[str, ...] = REQUIRED) -> tuple[str, ...
     return tuple(f"CAP_{name}" for name in names if not effective >> NAMES.index(name) & 1)
 
 
+def keep(owned: int) -> None:
+    """``owned`` in every set, for any user and over every execve; prctl(PR_SET_KEEPCAPS) came before."""
+    syscalls.capset(owned, owned, owned)
+    for number in range(owned.bit_length()):
+        if owned >> number & 1:
+            syscalls.prctl(syscalls.PR_CAP_AMBIENT, syscalls.PR_CAP_AMBIENT_RAISE, number)
+
+
 def restrict(keep: int) -> None:
     """Drop everything but ``keep`` from every set; inheritable and ambient end up empty."""
     number = 0

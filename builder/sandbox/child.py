@@ -10,7 +10,8 @@ import stat
 import sys
 
 from builder.sandbox import signals, syscalls
-from builder.sandbox.steps import Sandbox, plan
+from builder.sandbox.operation import Sandbox
+from builder.sandbox.steps import plan
 from builder.sandbox.users import UserNotFound
 
 TYPE_CHECKING = False  # importing typing takes longer than a step

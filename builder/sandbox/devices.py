@@ -44,7 +44,7 @@ class Devices:
     def __init__(self) -> None:
         self.mounts: list[tuple[bytes, int]] = []
 
-    def prepare(self, *, is_privileged: bool, terminal: int) -> None:
+    def prepare(self, *, is_privileged: bool, terminal: int, shm_size: int) -> None:
         """Before pivot_root; ``terminal`` is the descriptor that becomes /dev/console, -1 for none."""
         dev = mounting.filesystem(b"tmpfs", (b"mode=755", b"size=65536k"), _NOSUID)
         self.mounts.append((b"/dev", dev))
@@ -59,7 +59,7 @@ class Devices:
         pts = (b"newinstance", b"ptmxmode=0666", b"mode=0620", b"gid=5")
         self.mounts.append((b"/dev/pts", mounting.filesystem(b"devpts", pts, _NOSUID | _NOEXEC)))
         flags = _NOSUID | _NODEV | _NOEXEC
-        shm = (b"mode=1777", b"size=65536k")
+        shm = (b"mode=1777", b"size=%d" % shm_size)
         self.mounts.append((b"/dev/shm", mounting.filesystem(b"tmpfs", shm, flags)))
         try:
             self.mounts.append((b"/dev/mqueue", mounting.filesystem(b"mqueue", (), flags)))

@@ -7,6 +7,7 @@ import os
 from typing import NamedTuple, TypedDict
 
 from builder.core.errors import Kind, PybuildError
+from builder.core.limits import RLIMITS, SHM_SIZE, Ulimit
 from builder.core.mount import Mount
 
 NETWORKS = ("host", "none")
@@ -39,6 +40,9 @@ class RawSpec(TypedDict):
     is_read_only: bool
     is_terminal: bool
     has_stdin: bool
+    rlimits: tuple[tuple[str, int, int, int], ...]  # name, number, soft, hard; -1 is none
+    shm_size: int
+    cgroups: tuple[bytes, ...]
 
 
 class SandboxSpec(NamedTuple):
@@ -59,6 +63,9 @@ class SandboxSpec(NamedTuple):
     is_privileged: bool = False
     is_read_only: bool = False
     is_terminal: bool = False
+    ulimits: tuple[Ulimit, ...] = ()
+    shm_size: int = SHM_SIZE
+    cgroups: tuple[str, ...] = ()  # directories of control groups to join
 
     def encode(self, *, has_stdin: bool = False) -> bytes:
         """For the launcher, and for ``launcher.py --describe``; raises InvalidSandbox."""
@@ -75,6 +82,9 @@ class SandboxSpec(NamedTuple):
             "is_read_only": self.is_read_only,
             "is_terminal": self.is_terminal,
             "has_stdin": has_stdin,
+            "rlimits": tuple((u.name, RLIMITS[u.name], u.soft, u.hard) for u in self.ulimits),
+            "shm_size": self.shm_size,
+            "cgroups": tuple(map(os.fsencode, self.cgroups)),
         }
         return marshal.dumps(dict(raw))
 

@@ -8,8 +8,10 @@ import fcntl
 import os
 import stat
 
-from builder.sandbox import capabilities, mounting, rootpath, syscalls, users
+from builder.sandbox import mounting, rootpath, syscalls
+from builder.sandbox.becoming import Become, Identify, JoinGroups, ResourceLimit
 from builder.sandbox.devices import NODES, Devices
+from builder.sandbox.operation import Operation, Sandbox
 
 TYPE_CHECKING = False  # importing typing takes longer than a step
 if TYPE_CHECKING:
@@ -22,34 +24,7 @@ MASKED_PATHS = (
 )  # fmt: skip
 READ_ONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
-# Far above any real file; an image must not make the set-up eat memory.
-_USER_FILE_LIMIT = 16 << 20
 _NOSUID_NODEV_NOEXEC = syscalls.MOUNT_ATTR_NOSUID | syscalls.MOUNT_ATTR_NODEV | syscalls.MOUNT_ATTR_NOEXEC
-
-
-class Sandbox:
-    """What the operations find out for each other and for the program."""
-
-    __slots__ = ("identity", "null", "stubs")
-
-    def __init__(self) -> None:
-        self.null = -1  # a descriptor of our own /dev/null
-        self.stubs: list[rootpath.Stub] = []
-        self.identity = users.Identity(0, 0, (), "/")
-
-
-class Operation:
-    """One thing to do: ``prepare`` sees the host's files, ``execute`` the new root. Both raise OSError."""
-
-    def describe(self) -> str:
-        """What an error message and ``--describe`` call it."""
-        raise NotImplementedError
-
-    def prepare(self) -> None:
-        """Before pivot_root, for all operations in order."""
-
-    def execute(self, sandbox: Sandbox) -> None:
-        """After pivot_root, for all operations in order."""
 
 
 class Root(Operation):
@@ -106,16 +81,18 @@ class KernelFilesystem(Operation):
 class Dev(Operation):
     """/dev and what belongs below it."""
 
-    def __init__(self, *, is_privileged: bool, is_terminal: bool) -> None:
+    def __init__(self, *, is_privileged: bool, is_terminal: bool, shm_size: int) -> None:
         self.is_privileged = is_privileged
         self.is_terminal = is_terminal
+        self.shm_size = shm_size
         self.devices = Devices()
 
     def describe(self) -> str:
         return f"mount /dev, /dev/pts, /dev/shm, /dev/mqueue{' and /dev/console' if self.is_terminal else ''}"
 
     def prepare(self) -> None:
-        self.devices.prepare(is_privileged=self.is_privileged, terminal=0 if self.is_terminal else -1)
+        terminal = 0 if self.is_terminal else -1
+        self.devices.prepare(is_privileged=self.is_privileged, terminal=terminal, shm_size=self.shm_size)
 
     def execute(self, sandbox: Sandbox) -> None:
         (path, dev), *others = self.devices.mounts
@@ -259,43 +236,39 @@ class Loopback(Operation):
         sock.close()
 
 
-class Become(Operation):
-    """The user, its groups and the capabilities; from here on nothing privileged works."""
+class CgroupTree(Operation):
+    """The host's control groups, to be written, for a privileged program."""
 
-    def __init__(self, user: str, *, is_privileged: bool) -> None:
-        self.user = user
-        self.is_privileged = is_privileged
-        self.owned = 0
+    def __init__(self) -> None:
+        self.fd = -1
 
     def describe(self) -> str:
-        capability = "all capabilities" if self.is_privileged else "the default capabilities"
-        return f'become user "{self.user or "0"}" with {capability}'
+        return "mount the host's control groups on /sys/fs/cgroup"
 
     def prepare(self) -> None:
-        self.owned = syscalls.capget()
+        self.fd = syscalls.open_tree(b"/sys/fs/cgroup", is_recursive=True)
 
     def execute(self, sandbox: Sandbox) -> None:
-        passwd = rootpath.read_file(b"/etc/passwd", _USER_FILE_LIMIT)
-        group = rootpath.read_file(b"/etc/group", _USER_FILE_LIMIT)
-        identity = sandbox.identity = users.lookup_user(self.user, passwd, group)
-        if not self.is_privileged:
-            capabilities.restrict(capabilities.mask(capabilities.DEFAULT) & self.owned)
-        os.setgroups(list(dict.fromkeys((identity.gid, *identity.groups))))
-        os.setresgid(identity.gid, identity.gid, identity.gid)
-        # Leaving uid 0 for another clears the permitted, effective and ambient sets, capabilities(7).
-        os.setresuid(identity.uid, identity.uid, identity.uid)
+        place = os.open("/sys/fs/cgroup", os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+        syscalls.move_mount(self.fd, place)
+        os.close(place)
 
 
 def plan(spec: RawSpec) -> list[Operation]:
-    """The operations for one process; the first is the root."""
+    """The operations for one process, in order."""
     is_privileged = spec["is_privileged"]
+    joins = [JoinGroups(spec["cgroups"])] if spec["cgroups"] else []
     operations: list[Operation] = [
+        *joins,
         Root(spec["mounts"][0]),
         KernelFilesystem("proc", "/proc"),
         KernelFilesystem("sysfs", "/sys", is_read_only=not is_privileged),
-        Dev(is_privileged=is_privileged, is_terminal=spec["is_terminal"]),
+        Dev(is_privileged=is_privileged, is_terminal=spec["is_terminal"], shm_size=spec["shm_size"]),
     ]
-    if not is_privileged:
+    if is_privileged:
+        if os.path.isdir("/sys/fs/cgroup"):
+            operations.append(CgroupTree())
+    else:
         # Before any mount of the user: one on /dev would choose what the masks are made of.
         operations += [NoDevices(), Masks()]
     operations += map(ExtraMount, spec["mounts"][1:])
@@ -305,6 +278,8 @@ def plan(spec: RawSpec) -> list[Operation]:
     operations.append(Hostname(spec["hostname"]))
     if spec["network"] == "none":
         operations.append(Loopback())
+    operations.append(Identify(spec["user"]))
+    operations += (ResourceLimit(*limit) for limit in spec["rlimits"])
     operations.append(Become(spec["user"], is_privileged=is_privileged))
     return operations
 

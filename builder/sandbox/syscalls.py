@@ -31,8 +31,10 @@ CLONE_PIDFD = 0x1000
 
 # linux/prctl.h
 PR_SET_PDEATHSIG = 1
+PR_SET_KEEPCAPS = 8
 PR_CAPBSET_DROP = 24
 PR_CAP_AMBIENT = 47
+PR_CAP_AMBIENT_RAISE = 2
 PR_CAP_AMBIENT_CLEAR_ALL = 4
 
 PROC_SUPER_MAGIC = 0x9FA0  # linux/magic.h
@@ -70,6 +72,7 @@ _syscall.argtypes = [ctypes.c_long] + [ctypes.c_void_p] * 5
 _libc.mount.argtypes = [ctypes.c_char_p] * 3 + [ctypes.c_ulong, ctypes.c_char_p]
 _libc.umount2.argtypes = [ctypes.c_char_p, ctypes.c_int]
 _libc.pivot_root.argtypes = [ctypes.c_char_p] * 2
+_libc.unshare.argtypes = [ctypes.c_int]
 _libc.prctl.argtypes = [ctypes.c_int] + [ctypes.c_ulong] * 4
 _libc.capset.argtypes = _libc.capget.argtypes = [ctypes.c_void_p] * 2
 _libc.fstatfs.argtypes = [ctypes.c_int, ctypes.c_void_p]
@@ -140,8 +143,12 @@ def close_from(first: int, *, on_exec: bool) -> None:
     _call("close_range", _CLOSE_RANGE, first, 0xFFFF_FFFF, _CLOSE_RANGE_CLOEXEC if on_exec else 0)
 
 
-def prctl(option: int, argument: int) -> None:
-    _check("prctl", _libc.prctl(option, argument, 0, 0, 0))
+def prctl(option: int, argument: int, second: int = 0) -> None:
+    _check("prctl", _libc.prctl(option, argument, second, 0, 0))
+
+
+def unshare(flags: int) -> None:
+    _check("unshare", _libc.unshare(flags))
 
 
 def capset(effective: int, permitted: int, inheritable: int) -> None:

@@ -11,6 +11,7 @@
       containers-v1/ID         a container's writable layer and description
       failed-v1/NAME           the upper directory of a failed step
       logs-v1/BUILD/STEP       what steps printed
+      cgroups-v1/OWNER         where one process made control groups, see builder/sandbox/cgroup.py
       pybuild-v1.sqlite        records, references, images, snapshots: one database, one transaction
       stat-v1.sqlite           the stat cache: may be deleted at any time
       tmp/OWNER, tmp/OWNER.lock   scratch of one process, which holds a flock on the lock file
@@ -63,6 +64,7 @@ class StateDir:
         self.containers = root / "containers-v1"
         self.failed = root / "failed-v1"
         self.logs = root / "logs-v1"
+        self.cgroups = root / "cgroups-v1"
         self.database = root / "pybuild-v1.sqlite"
         self.stat_cache = root / "stat-v1.sqlite"
 
@@ -90,6 +92,15 @@ class StateDir:
                 yield cls(root, scratch, lock)
         finally:
             os.close(lock)
+
+    @property
+    def has_cgroup_records(self) -> bool:
+        """Whether some process, of now or killed, has limited others."""
+        try:
+            with os.scandir(self.cgroups) as found:
+                return next(found, None) is not None
+        except FileNotFoundError:
+            return False
 
     def new_name(self) -> str:
         """A short name for a snapshot: overlayfs is given hundreds of them at once."""

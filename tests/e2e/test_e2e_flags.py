@@ -24,16 +24,16 @@ RUN echo second > /second
 # What `docker buildx build --help` (and, with BUILDX_EXPERIMENTAL=1, its hidden part) lists and we lack,
 # with a value that Docker would take.
 _REFUSED = {
-    "--add-host": "name:10.0.0.1", "--allow": "network.host", "--annotation": "a=b", "--attest": "type=sbom",
+    "--annotation": "a=b", "--attest": "type=sbom",
     "--build-context": "other=.", "--builder": "default", "--cache-from": "user/app:cache",
-    "--cache-to": "type=inline", "--call": "check", "--cgroup-parent": "x", "--check": None, "--load": None,
-    "--metadata-file": "m.json", "--no-cache-filter": "first", "--output": "type=docker",
+    "--cache-to": "type=inline", "--call": "check", "--check": None, "--load": None,
+    "--metadata-file": "m.json", "--output": "type=docker",
     "-o": "out", "--provenance": "false", "--push": None, "--sbom": "true", "--secret": "id=x,src=y",
-    "--shm-size": "64m", "--ssh": "default", "--ulimit": "nofile=1024",
+    "--ssh": "default",
 }  # fmt: skip
 _BUILT = (
-    "--build-arg --file --iidfile --label --network --no-cache --platform --progress --pull --quiet --tag"
-    " --target"
+    "--add-host --allow --build-arg --cgroup-parent --file --iidfile --label --network --no-cache"
+    " --no-cache-filter --platform --progress --pull --quiet --shm-size --tag --target --ulimit"
 ).split()
 _BUILDX = (
     "--add-host --allow --annotation --attest --build-arg --build-context --builder --cache-from --cache-to"

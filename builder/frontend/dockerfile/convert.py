@@ -9,7 +9,7 @@ from builder.core.errors import Unsupported
 from builder.core.image import ImageConfig
 from builder.core.platform import InvalidPlatform, Platform
 from builder.core.reference import Reference
-from builder.frontend.dockerfile.arguments import global_arguments, not_consumed
+from builder.frontend.dockerfile.arguments import global_arguments, not_consumed, warn_of_effectless
 from builder.frontend.dockerfile.convert_copy import check_image_origin, convert_copy, convert_workdir
 from builder.frontend.dockerfile.convert_meta import (
     convert_arg,
@@ -70,7 +70,7 @@ class DockerfileFrontend:
 
     def convert(self, request: FrontendRequest, bridge: Bridge) -> FrontendResult:
         tree = parse(request.source, file=request.file, cache=request.parse_cache)
-        _check_syntax(tree.directives)
+        _check_syntax(tree.directives, request.build_args.get("BUILDKIT_SYNTAX"))
         instructions = [interpret(node) for node in tree.nodes]
         return _Conversion(Scope(request, bridge, escape=tree.escape), instructions).run()
 
@@ -97,6 +97,7 @@ class _Conversion:
         for instruction in instructions:
             if isinstance(instruction, Arg):
                 scope.declared.update(argument.name for argument in instruction.arguments)
+        self._uncached = frozenset(name.lower() for name in scope.request.uncached_stages)
         self._platforms: dict[int, Platform] = {}
         self._stages = Stages(blocks, self._base)
         self._states: dict[int, StageState] = {}
@@ -112,6 +113,9 @@ class _Conversion:
         if request.platform != request.build_platform:
             # It was asked for, so the result says so, even if its last FROM is for another platform.
             image = dataclasses.replace(image, platform=request.platform)
+        warn_of_effectless(self._scope)
+        for name in sorted(self._uncached - {stage.name for stage in self._stages.all}):
+            self._scope.warn(f'no stage is called "{name}"', "--no-cache-filter takes names of stages", None)
         unused = not_consumed(request, self._scope.declared)
         if unused:
             self._scope.warn(
@@ -205,6 +209,7 @@ class _Conversion:
         else:
             config = _empty_image(platform) if resolved is None else _base_image(resolved.config)
             state = StageState(self._scope, display_name=display_name, platform=platform, image=config)
+        state.ignores_cache |= stage.name.lower() in self._uncached
         state.count_steps((*triggers, *stage.instructions), has_source=resolved is not None)
         if resolved is not None:
             name = state.step_name(f"FROM {Reference.parse(stage.base).with_default_tag()}")
@@ -266,18 +271,19 @@ class _Conversion:
                 assert_never(instruction)
 
 
-def _check_syntax(directives: tuple[Directive, ...]) -> None:
-    """Raises Unsupported where another program is asked to read the file."""
-    for directive in directives:
-        words = directive.value.split()
-        if directive.name != "syntax" or not words or words[0] == _BUILT_IN_SYNTAX:
+def _check_syntax(directives: tuple[Directive, ...], argument: str | None) -> None:
+    """Raises Unsupported where another program is asked to read the file; the build argument comes first."""
+    places = [(directive.value, directive.location) for directive in directives if directive.name == "syntax"]
+    for value, location in [(argument, None)] if argument else places:
+        words = value.split()
+        if not words or words[0] == _BUILT_IN_SYNTAX:
             continue
-        check_reference(words[0], directive.location)
+        check_reference(words[0], location)
         if Reference.parse(words[0]).repository not in _SYNTAXES:
             raise Unsupported(
                 f'the frontend "{words[0]}" is not supported',
                 hint="pybuild reads the language of docker/dockerfile itself and runs no frontend images",
-                location=directive.location,
+                location=location,
             )
 
 

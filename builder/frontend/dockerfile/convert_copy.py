@@ -55,7 +55,7 @@ def convert_copy(state: StageState, copy: Copy, source: Edge | None, *, is_trigg
         inputs=tuple(inputs),
         name=state.instruction_name(copy.node, is_trigger=is_trigger),
         location=copy.node.location,
-        ignores_cache=state.scope.request.ignores_cache,
+        ignores_cache=state.ignores_cache,
     )
     edge = state.scope.graph.add(vertex)
     state.edge = _linked(state, copying, edge, vertex) if is_linked else edge

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from builder.core.errors import Unsupported
+from builder.core.errors import Kind, PybuildError, Unsupported
 from builder.core.location import Location
 from builder.frontend.dockerfile.arguments import proxy_environment
 from builder.frontend.dockerfile.convert_meta import command_args
-from builder.frontend.dockerfile.instructions import Command, Run
+from builder.frontend.dockerfile.instructions import Command, InvalidFlag, Run
 from builder.frontend.dockerfile.node import Heredoc
 from builder.frontend.dockerfile.scope import Scope
 from builder.frontend.dockerfile.stage_state import StageState
+from builder.frontend.dockerfile.suggest import did_you_mean
 from builder.llb.definition import Edge, Vertex
 from builder.llb.ops import ExecOp, FileOp, InputMount, MakeFileAction
 
 _SCRIPTS = "/dev/pipes"
+_SECURITIES = ("sandbox", "insecure")
+
+
+class NotAllowed(PybuildError):
+    """The Dockerfile wants more than the caller grants."""
+
+    kind = Kind.DENIED
+    code = "not-allowed"
 
 
 def convert_run(state: StageState, run: Run, *, is_trigger: bool) -> None:
-    """Raises Unsupported for flags that are not built yet."""
+    """Raises Unsupported for flags that are not built yet, InvalidFlag, NotAllowed."""
     _refuse_flags(run)
     args = command_args(state, _command(run))
     inputs = [] if state.edge is None else [state.edge]
@@ -26,6 +35,7 @@ def convert_run(state: StageState, run: Run, *, is_trigger: bool) -> None:
         mounts.append(InputMount(input=len(inputs), target=_SCRIPTS, is_read_only=True))
         inputs.append(inline_file(state.scope, run.script, mode="0755", location=run.node.location))
     request = state.scope.request
+    settings = request.settings
     op = ExecOp(
         args=args,
         env=tuple(f"{name}={value}" for name, value in state.env.items()),
@@ -33,6 +43,14 @@ def convert_run(state: StageState, run: Run, *, is_trigger: bool) -> None:
         user=state.image.user,
         mounts=tuple(mounts),
         network=run.network if run.network not in ("", "default") else request.network or "default",
+        security=_security(state, run),
+        hostname=request.build_args.get("BUILDKIT_SANDBOX_HOSTNAME", ""),
+        host_names=tuple(name for name, _ in settings.hosts),
+        host_addresses=tuple(address for _, address in settings.hosts),
+        ulimits=settings.ulimits,
+        shm_size=settings.shm_size,
+        cgroup_parent=settings.cgroup_parent,
+        limits=settings.limits,
         unkeyed_env=proxy_environment(request.build_args),
     )
     summary = "" if run.script is None else f" ({_summary(run.script.content_as_written)})"
@@ -42,21 +60,39 @@ def convert_run(state: StageState, run: Run, *, is_trigger: bool) -> None:
         platform=state.platform,
         name=state.instruction_name(run.node, is_trigger=is_trigger, summary=summary),
         location=run.node.location,
-        ignores_cache=request.ignores_cache,
+        ignores_cache=state.ignores_cache,
     )
     state.edge = state.scope.graph.add(vertex)
     state.commit(f"RUN {_arguments_text(state)}{' '.join(args)} # buildkit", has_layer=True)
 
 
 def _refuse_flags(run: Run) -> None:
-    security = (run.security,) if run.security is not None else ()
-    for name, words in (("mount", run.mounts), ("security", security), ("device", run.devices)):
+    for name, words in (("mount", run.mounts), ("device", run.devices)):
         for word in words:
             raise Unsupported(
                 f"RUN --{name} is not supported yet",
                 hint="leave the flag out, or build with another tool for now",
                 location=word.location,
             )
+
+
+def _security(state: StageState, run: Run) -> str:
+    word = run.security
+    if word is None:
+        return "sandbox"
+    if word.text not in _SECURITIES:
+        raise InvalidFlag(
+            f'invalid security mode "{word.text}"',
+            hint=did_you_mean(word.text, _SECURITIES, otherwise="it is sandbox or insecure"),
+            location=word.location,
+        )
+    if word.text == "insecure" and "security.insecure" not in state.scope.request.settings.entitlements:
+        raise NotAllowed(
+            "security.insecure is not allowed",
+            hint="if you trust this Dockerfile with the machine, build with --allow security.insecure",
+            location=word.location,
+        )
+    return word.text
 
 
 def _command(run: Run) -> Command:

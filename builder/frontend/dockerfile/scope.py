@@ -104,7 +104,7 @@ class Scope:
                 )
 
 
-def check_reference(text: str, location: Location) -> None:
+def check_reference(text: str, location: Location | None) -> None:
     """Raises InvalidReference."""
     try:
         Reference.parse(text)

@@ -32,6 +32,7 @@ class StageState:
         self.env: dict[str, str] = {}  # of RUN: what the image has and every ARG
         self.arguments: list[tuple[str, str]] = []  # the ARGs so far, for RUN's history
         self.has_cmd = False
+        self.ignores_cache = scope.request.ignores_cache
         self._step = 0
         self._steps = 0
         if not any(entry.startswith("PATH=") for entry in image.env):

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from builder.core.digest import Digest
 from builder.core.errors import Kind, PybuildError
 from builder.core.image import History, ImageConfig
+from builder.core.limits import StepSettings
 from builder.core.platform import Platform
 from builder.core.reference import Reference
 from builder.frontend.dockerfile.convert import DockerfileFrontend
@@ -57,6 +58,8 @@ def convert(
     platform: Platform = AMD64,
     network: str | None = None,
     ignores_cache: bool = False,
+    uncached_stages: frozenset[str] = frozenset(),
+    settings: StepSettings | None = None,
     bridge: FakeBridge | None = None,
 ) -> FrontendResult:
     """Built on amd64."""
@@ -69,5 +72,7 @@ def convert(
         build_platform=AMD64,
         network=network,
         ignores_cache=ignores_cache,
+        uncached_stages=uncached_stages,
+        settings=settings or StepSettings(),
     )
     return DockerfileFrontend().convert(request, bridge or FakeBridge())

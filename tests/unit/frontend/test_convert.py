@@ -440,7 +440,6 @@ def test_relative_to_the_base() -> None:
 
 NOT_YET = [
     ("RUN --mount=type=cache,target=/x y", "RUN --mount", 5),
-    ("RUN --security=insecure y", "RUN --security", 5),
     ("RUN --device=x y", "RUN --device", 5), ("ADD --checksum=sha256:0 a /", "ADD --checksum", 5),
     ("ADD --keep-git-dir=true a /", "ADD --keep-git-dir", 5), ("ADD --unpack=false a /", "ADD --unpack", 5),
     ("ADD https://x.y/z /", "URL", 5), ("ADD git@github.com:a/b.git /", "git repository", 5),
@@ -557,8 +556,16 @@ def test_wrong_triggers(trigger: str, code: str) -> None:
         ("FROM busybox AS unused\nARG a\nFROM busybox", {"a": "1"}, []),
         (
             "FROM busybox",
-            {"http_proxy": "1", "BUILDKIT_INLINE_CACHE": "1", "TARGETARCH": "x", "SOURCE_DATE_EPOCH": "1"},
+            {"http_proxy": "1", "BUILDKIT_SYNTAX": "", "TARGETARCH": "x", "SOURCE_DATE_EPOCH": "1"},
             [],
+        ),
+        (
+            "FROM busybox",
+            {"BUILDKIT_INLINE_CACHE": "1", "BUILDKIT_NEW": "1"},
+            [
+                'the build argument "BUILDKIT_INLINE_CACHE" has no effect',
+                "one or more build args were not consumed: BUILDKIT_NEW",
+            ],
         ),
     ],
 )

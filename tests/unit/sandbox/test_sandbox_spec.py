@@ -29,6 +29,9 @@ def test_encode():
         "is_read_only": False,
         "is_terminal": False,
         "has_stdin": True,
+        "rlimits": (),
+        "shm_size": 64 << 20,
+        "cgroups": (),
     }
 
 
@@ -75,6 +78,7 @@ def test_plan():
         "mount tmpfs (size=1m) on /tmp/x",
         'change to the working directory "/"',
         'set the hostname "buildkitsandbox"',
+        'look up user "0"',
         'become user "0" with the default capabilities',
     ]
 

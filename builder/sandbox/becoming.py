@@ -1,0 +1,96 @@
+"""The operations that make the child what the program shall be: its groups, limits, user and privileges."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+
+from builder.sandbox import capabilities, rootpath, syscalls, users
+from builder.sandbox.operation import Operation, Sandbox
+
+# Far above any real file; an image must not make the set-up eat memory.
+_USER_FILE_LIMIT = 16 << 20
+
+
+class JoinGroups(Operation):
+    """The control groups that limit the program; first of all, so that everything it costs counts."""
+
+    def __init__(self, directories: tuple[bytes, ...]) -> None:
+        self.directories = directories
+
+    def describe(self) -> str:
+        return f"join {' '.join(map(os.fsdecode, self.directories))}"
+
+    def prepare(self) -> None:
+        for directory in self.directories:
+            file = os.open(os.path.join(directory, b"cgroup.procs"), os.O_WRONLY | os.O_CLOEXEC)
+            os.write(file, b"0")  # the writer, cgroups(7)
+            os.close(file)
+        # Its own groups become the roots that it sees, and not those of the launcher.
+        syscalls.unshare(syscalls.CLONE_NEWCGROUP)
+
+
+class Identify(Operation):
+    """Looks up the user in the image's files."""
+
+    def __init__(self, user: str) -> None:
+        self.user = user
+
+    def describe(self) -> str:
+        return f'look up user "{self.user or "0"}"'
+
+    def execute(self, sandbox: Sandbox) -> None:
+        passwd = rootpath.read_file(b"/etc/passwd", _USER_FILE_LIMIT)
+        group = rootpath.read_file(b"/etc/group", _USER_FILE_LIMIT)
+        sandbox.identity = users.lookup_user(self.user, passwd, group)
+
+
+class ResourceLimit(Operation):
+    """One of setrlimit(2). After the last file is opened; before the privilege to raise it is gone."""
+
+    def __init__(self, name: str, number: int, soft: int, hard: int) -> None:
+        self.name = name
+        self.number = number
+        self.values = (soft, hard)
+
+    def describe(self) -> str:
+        return f"set the ulimit {self.name}={self.values[0]}:{self.values[1]}"
+
+    def execute(self, sandbox: Sandbox) -> None:
+        before = resource.getrlimit(self.number)[1]
+        try:
+            resource.setrlimit(self.number, self.values)
+        except (OSError, ValueError) as error:  # ValueError: EPERM, in the words of the module
+            shown = "none" if before == resource.RLIM_INFINITY else str(before)
+            why = f"raising the hard limit ({shown} here) takes CAP_SYS_RESOURCE, and nofile has fs.nr_open"
+            raise OSError(errno.EPERM, f"not permitted: {why}") from error
+
+
+class Become(Operation):
+    """The user, its groups and the capabilities; from here on nothing privileged works."""
+
+    def __init__(self, user: str, *, is_privileged: bool) -> None:
+        self.user = user
+        self.is_privileged = is_privileged
+        self.owned = 0
+
+    def describe(self) -> str:
+        capability = "all capabilities" if self.is_privileged else "the default capabilities"
+        return f'become user "{self.user or "0"}" with {capability}'
+
+    def prepare(self) -> None:
+        self.owned = syscalls.capget()
+
+    def execute(self, sandbox: Sandbox) -> None:
+        identity = sandbox.identity
+        if self.is_privileged:
+            syscalls.prctl(syscalls.PR_SET_KEEPCAPS, 1)
+        else:
+            capabilities.restrict(capabilities.mask(capabilities.DEFAULT) & self.owned)
+        os.setgroups(list(dict.fromkeys((identity.gid, *identity.groups))))
+        os.setresgid(identity.gid, identity.gid, identity.gid)
+        # Leaving uid 0 for another clears the permitted, effective and ambient sets, capabilities(7).
+        os.setresuid(identity.uid, identity.uid, identity.uid)
+        if self.is_privileged:
+            capabilities.keep(self.owned)
