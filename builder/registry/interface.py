@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, Protocol
 
 from builder.core.descriptor import Descriptor
@@ -34,6 +34,12 @@ __all__ = [
     "RegistryError",
     "RegistryUnavailable",
     "UnsupportedManifest",
+    "WebAnswer",
+    "WebClient",
+    "WebDenied",
+    "WebFailed",
+    "WebNotFound",
+    "WebTooLarge",
     "choose",
     "parse_manifest",
 ]
@@ -79,6 +85,38 @@ class InvalidRegistryConfig(PybuildError):
 
     kind = Kind.INVALID
     code = "invalid-registry-config"
+
+
+class WebFailed(PybuildError):
+    """A file of the web could not be fetched."""
+
+    kind = Kind.UNAVAILABLE
+    code = "url-failed"
+
+    def __init__(self, url: str, reason: str, *, hint: str | None = None) -> None:
+        """``url`` as people may see it."""
+        super().__init__(f'cannot fetch "{url}": {reason}', hint=hint)
+
+
+class WebNotFound(WebFailed):
+    """The server answers, and has no such file."""
+
+    kind = Kind.NOT_FOUND
+    code = "url-not-found"
+
+
+class WebDenied(WebFailed):
+    """The server wants a login, or another one."""
+
+    kind = Kind.DENIED
+    code = "url-denied"
+
+
+class WebTooLarge(WebFailed):
+    """The file is larger than is taken."""
+
+    kind = Kind.INVALID
+    code = "url-too-large"
 
 
 class FetchedManifest(NamedTuple):
@@ -128,4 +166,35 @@ class RegistryClient(Protocol):
         A transfer that breaks goes on where it stopped. Size and digest are checked on the way, so the bytes
         are good only if this returns: throw them away on any error. ``progress`` gets (bytes so far, size).
         Raises BlobNotFound, RegistryDenied, RegistryUnavailable, DigestMismatch, and what ``sink`` raises.
+        """
+
+
+class WebAnswer(NamedTuple):
+    """``status`` is 200, or 304 where the request had a condition."""
+
+    status: int
+    headers: Mapping[str, str]  # names in any case
+
+
+class WebClient(Protocol):
+    """Fetches single files by their addresses. Thread-safe."""
+
+    def head(self, url: str, headers: Mapping[str, str], *, cancel: Cancel | None = None) -> WebAnswer | None:
+        """What the server says of a file; None where it says so of no file this way. Raises WebFailed."""
+
+    def get(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        begin: Callable[[], Callable[[bytes], object]],
+        *,
+        limit: int,
+        progress: Callable[[int, int], object] | None = None,
+        cancel: Cancel | None = None,
+    ) -> WebAnswer:
+        """The file, in pieces. ``begin`` is called for each try, and gives what takes that try's bytes.
+
+        Follows redirects, to http and https only, never from https to http, and without an Authorization
+        header to another host. Refuses more than ``limit`` bytes. ``progress`` gets (bytes so far, size or 0).
+        Raises WebFailed and its kinds, and what the sink raises.
         """

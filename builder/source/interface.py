@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
+from builder.core.digest import Digest
 from builder.core.errors import Kind, PybuildError
+from builder.core.gitref import GitReference
 from builder.core.image import ImageConfig
 from builder.core.job import Job
 from builder.core.platform import Platform
@@ -71,3 +73,59 @@ class LocalContext(NamedTuple):
     rules: IgnoreRules | None
     stat_cache: StatCache | None
     seen: Callable[[ContentRecord], None]  # told what was read of it
+
+
+class SourceChanged(PybuildError):
+    """What an address leads to is not what was asked for, or not what it was a moment ago."""
+
+    kind = Kind.CONFLICT
+    code = "source-changed"
+
+
+class FilePin(NamedTuple):
+    """What an address leads to now."""
+
+    digest: Digest
+    last_modified: str = ""  # as the server writes it; "" where it does not, or was not asked
+
+
+class RemoteFile(NamedTuple):
+    """A file of the web. ``checksum`` is what it must hash to: then nobody is asked before it is needed."""
+
+    url: str
+    checksum: Digest | None = None
+
+
+class FileSource(Protocol):
+    """Files by address. Thread-safe; asks for each address once per build."""
+
+    def pin(self, file: RemoteFile, step: str, job: Job) -> FilePin:
+        """One small request where the file was fetched before and is unchanged, else the whole file.
+
+        ``step`` gets the progress. Raises WebFailed and its kinds.
+        """
+
+    def take(self, file: RemoteFile, pin: FilePin, step: str, job: Job) -> tuple[Path, FilePin]:
+        """The file, in scratch, for the caller to move away; and what is known of it now.
+
+        Raises WebFailed, SourceChanged, DigestMismatch.
+        """
+
+    def key_names(self, file: RemoteFile, job: Job) -> tuple[str, ...]:
+        """The names of the secrets that requests for it carry."""
+
+
+class GitSource(Protocol):
+    """Commits of repositories. Thread-safe."""
+
+    def pin(self, reference: GitReference, job: Job) -> str:
+        """The commit (or, if the directory .git is kept, the tag) that a reference leads to now.
+
+        One request, or none. Raises GitFailed and its kinds, SourceChanged.
+        """
+
+    def checkout(self, reference: GitReference, commit: str, job: Job) -> Path:
+        """The files of a commit, in a directory of scratch, for the caller to move away.
+
+        Raises GitFailed and its kinds.
+        """
