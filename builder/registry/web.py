@@ -126,7 +126,7 @@ def _explained(url: str, error: EndpointFailed) -> WebFailed:
         case 404 | 410:
             return WebNotFound(shown(url), reason, hint="look at the address in a browser")
         case 401 | 403 | 407:
-            host = urlsplit(url).hostname
+            host = urlsplit(url).netloc.rpartition("@")[2]
             return WebDenied(
                 shown(url),
                 reason,

@@ -254,4 +254,6 @@ def _login(url: str, job: Job) -> Mapping[str, str]:
 
 
 def _text(secret: bytes) -> str:
-    return secret.decode("utf-8", "surrogateescape").strip()
+    # One line: what follows would become a header of its own.
+    lines = secret.decode("utf-8", "surrogateescape").strip().splitlines()
+    return lines[0] if lines else ""

@@ -82,6 +82,27 @@ class SourceChanged(PybuildError):
     code = "source-changed"
 
 
+class GitFailed(PybuildError):
+    """Git could not do what was asked of it."""
+
+    kind = Kind.UNAVAILABLE
+    code = "git-failed"
+
+
+class GitNotInstalled(GitFailed):
+    """There is no git on this machine."""
+
+    kind = Kind.UNSUPPORTED
+    code = "git-not-installed"
+
+
+class GitRefNotFound(GitFailed):
+    """The repository has no such branch, tag or commit, or no such directory."""
+
+    kind = Kind.NOT_FOUND
+    code = "git-ref-not-found"
+
+
 class FilePin(NamedTuple):
     """What an address leads to now."""
 
