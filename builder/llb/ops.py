@@ -12,13 +12,21 @@ from builder.core.limits import Limits, Ulimit
 class SourceOp:
     """Something from outside; no inputs, one output.
 
-    ``identifier`` is ``docker-image://docker.io/library/busybox:latest@sha256:…``, ``local://NAME`` (a
-    directory that the session knows under that name: "context"), and later ``git://…``, ``https://…`` and
-    ``oci-layout://…``.
+    ``identifier`` is one of
+
+    - ``docker-image://docker.io/library/busybox:latest@sha256:…`` and ``oci-layout://PATH@sha256:…``: an image
+    - ``local://NAME``: a directory that the session knows under that name ("context")
+    - ``https://…`` and ``http://…``: a tree with one file, ``filename`` among the attributes
+    - ``git://REMOTE#REF:SUBDIRECTORY``: the files of a commit
+    - ``blob://sha256:…``: a tree with one file that the session brings along
+
+    Addresses in it are fit for people; one with a login or a key in it stands in ``address`` as well, and an
+    attribute tells it from others that look the same.
     """
 
     identifier: str
     attributes: tuple[tuple[str, str], ...] = ()
+    address: str = unhashed("")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

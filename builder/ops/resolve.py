@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import assert_never
+from typing import TYPE_CHECKING, assert_never
 
 from builder.core.digest import Digest
 from builder.core.errors import Unsupported
@@ -19,6 +19,9 @@ from builder.solver.interface import Op
 from builder.source.interface import LocalContext
 from builder.store.interface import Snapshotter
 
+if TYPE_CHECKING:  # few builds read more than images and the context
+    from builder.ops.remote import RemoteSources
+
 
 class OpResolver:
     """See Resolver. ``image(digest text)`` gives config and top snapshot of an image that was resolved."""
@@ -29,17 +32,19 @@ class OpResolver:
         executor: Callable[[], Executor],
         contexts: Mapping[str, LocalContext],
         image: Callable[[Digest], tuple[ImageConfig, str]],
+        remote: RemoteSources | None = None,
     ) -> None:
         self._snapshots = snapshots
         self._executor = executor
         self._contexts = contexts
         self._image = image
+        self._remote = remote
 
     def resolve(self, digest: Digest, vertex: Vertex) -> Op[Result]:
         """See Resolver."""
         match vertex.op:
             case SourceOp():
-                return self._source(vertex.op)
+                return self._source(digest, vertex.op)
             case ExecOp():
                 return ExecOperation(digest, vertex, vertex.op, self._snapshots, self._executor)
             case FileOp():
@@ -51,10 +56,22 @@ class OpResolver:
             case _ as op:
                 assert_never(op)
 
-    def _source(self, op: SourceOp) -> Op[Result]:
+    def _source(self, digest: Digest, op: SourceOp) -> Op[Result]:
         scheme, _, rest = op.identifier.partition("://")
-        if scheme == "docker-image":
+        if scheme in ("docker-image", "oci-layout"):
             return ImageOperation(*self._image(Digest.parse(rest.rpartition("@")[2])))
         if scheme == "local":
             return LocalOperation(rest, self._contexts)
-        raise Unsupported(f'sources of kind "{scheme}" are not built yet')
+        remote = self._remote
+        assert remote is not None, "this build was said to read nothing from elsewhere"
+        from builder.ops.remote import BlobOperation, GitOperation, HttpOperation
+
+        match scheme.lower():
+            case "http" | "https":
+                return HttpOperation(digest, op, self._snapshots, remote.files)
+            case "git":
+                return GitOperation(op, self._snapshots, remote.git)
+            case "blob":
+                return BlobOperation(op, self._snapshots, remote.blobs)
+            case _:
+                raise Unsupported(f'sources of kind "{scheme}" are not known')

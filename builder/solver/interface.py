@@ -31,12 +31,14 @@ class CacheMap(Generic[R]):
     """BuildKit's ``solver.CacheMap``: the op's own digest, and one Dep per input.
 
     ``is_source``: the key is the digest, and executing is a cheap look-up that no record can save.
-    ``digest`` None (sources only): there is no key; users of it must have a ``content`` Dep.
+    ``digest`` None of a source: there is no key; users of it must have a ``content`` Dep.
+    ``pin`` gives the digest where only a look outside tells it; called once, in a worker.
     """
 
     digest: Digest | None
     deps: tuple[Dep[R], ...] = ()
     is_source: bool = False
+    pin: Callable[[], Digest] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ class _Step(Generic[R]):
 
     __slots__ = (
         "advancing", "cache_map", "contents", "digest", "guesses", "inputs", "is_cached", "is_looked_up",
-        "is_running", "key", "op", "results", "started_at", "users", "vertex", "wants_key", "wants_result",
+        "is_pinning", "is_running", "key", "op", "op_digest", "results", "started_at", "users", "vertex", "wants_key", "wants_result",
     )  # fmt: skip
 
     def __init__(self, digest: Digest, vertex: Vertex, op: Op[R], cache_map: CacheMap[R]) -> None:
@@ -39,6 +39,7 @@ class _Step(Generic[R]):
         self.cache_map = cache_map
         self.inputs: list[_Step[R]] = []
         self.users: list[_Step[R]] = []
+        self.op_digest = cache_map.digest
         self.key: Digest | None = cache_map.digest if cache_map.is_source else None
         self.contents: dict[int, Digest] = {}
         self.results: Sequence[R] | None = None
@@ -46,6 +47,7 @@ class _Step(Generic[R]):
         self.wants_result = False
         self.is_looked_up = False
         self.is_running = False
+        self.is_pinning = False
         self.is_cached = False
         self.started_at = 0.0
         self.advancing: set[int] = set()  # inputs whose content is being computed
@@ -207,8 +209,10 @@ class _Run(Generic[R]):
         self._have(step, outputs)
 
     def _make_key(self, step: _Step[R]) -> bool:
-        op_digest = step.cache_map.digest
-        assert op_digest is not None, "only a source may have no key"
+        op_digest = step.op_digest
+        if op_digest is None:
+            self._pin(step)
+            return False
         components: list[tuple[str, Digest, int]] = []
         is_complete = True
         for index, (below, dep) in enumerate(zip(step.inputs, step.cache_map.deps, strict=True)):
@@ -226,6 +230,25 @@ class _Run(Generic[R]):
             step.key = cache_key(op_digest, components)
             self._wake_users(step)
         return is_complete
+
+    def _pin(self, step: _Step[R]) -> None:
+        """Have the operation's own digest looked up outside, in a worker."""
+        if step.is_pinning:
+            return
+        step.is_pinning = True
+        pin = step.cache_map.pin
+        assert pin is not None, "only a source may have no key"
+
+        def look() -> Digest:
+            self._job.cancel.check()
+            self._tell_started(step)
+            return pin()
+
+        self._in_worker(step, look, lambda digest: self._have_pin(step, digest))
+
+    def _have_pin(self, step: _Step[R], digest: Digest) -> None:
+        step.op_digest = digest
+        self._pending.append(step)
 
     def _find_content(self, step: _Step[R], index: int) -> bool:
         """From the memo if the input's key is known, else from its result, in a worker."""
@@ -289,9 +312,7 @@ class _Run(Generic[R]):
 
         def execute() -> tuple[Executed[R], CacheRecord]:
             self._job.cancel.check()
-            step.started_at = time.time()
-            if step.vertex.name:
-                self._job.progress.emit(StepStarted(str(step.digest), step.started_at))
+            self._tell_started(step)
             executed = step.op.execute(self._job, inputs)
             return executed, CacheRecord(self._store.save(executed.outputs), b"")
 
@@ -299,7 +320,7 @@ class _Run(Generic[R]):
 
     def _executed(self, step: _Step[R], executed: Executed[R], record: CacheRecord) -> None:
         step.is_running = False
-        op_digest = step.cache_map.digest
+        op_digest = step.op_digest
         assert op_digest is not None
         step.contents.update(executed.contents)
         components: list[tuple[str, Digest, int]] = []
@@ -372,6 +393,13 @@ class _Run(Generic[R]):
         if isinstance(error, PybuildError):
             error.at(step.vertex.location)
         raise error
+
+    def _tell_started(self, step: _Step[R]) -> None:
+        """Once; in the worker that begins."""
+        if not step.started_at:
+            step.started_at = time.time()
+            if step.vertex.name:
+                self._job.progress.emit(StepStarted(str(step.digest), step.started_at))
 
     def _emit_finished(self, step: _Step[R], *, error: str | None = None, is_cancelled: bool = False) -> None:
         now = time.time()
