@@ -33,11 +33,9 @@ from builder.core.platform import Platform
 
 # Options of `docker buildx build` that have no effect yet: refused by name. True: they take a value.
 UNBUILT = {
-    "--annotation": True, "--attest": True, "--build-context": True,
-    "--builder": True, "--cache-from": True, "--cache-to": True, "--call": True,
-    "--check": False, "--load": False, "--metadata-file": True, "--output": True,
-    "--provenance": True, "--push": False, "--sbom": True, "--secret": True,
-    "--ssh": True,
+    "--annotation": True, "--attest": True, "--builder": True, "--cache-from": True, "--cache-to": True,
+    "--call": True, "--check": False, "--load": False, "--metadata-file": True, "--output": True,
+    "--provenance": True, "--push": False, "--sbom": True, "--secret": True, "--ssh": True,
 }  # fmt: skip
 _SHORT = {"--output": "-o"}
 # Docker's spellings of a switch: --no-cache=true.
@@ -53,7 +51,9 @@ class InvalidOption(PybuildError):
 
 def build(
     context: typer.Context,
-    path: Annotated[str, typer.Argument(metavar="PATH", help="The build context: a folder.")],
+    path: Annotated[
+        str, typer.Argument(metavar="PATH", help="The build context: a folder, - or an address.")
+    ],
     tags: Annotated[
         list[str] | None, typer.Option("-t", "--tag", metavar="NAME", help="Name the image; several times.")
     ] = None,
@@ -70,6 +70,10 @@ def build(
     ] = None,
     labels: Annotated[
         list[str] | None, typer.Option("--label", metavar="K=V", help="Label the image.")
+    ] = None,
+    build_contexts: Annotated[
+        list[str] | None,
+        typer.Option("--build-context", metavar="NAME=PLACE", help="What a name in FROM or --from means."),
     ] = None,
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Run every step, whatever was built before.")
@@ -131,8 +135,9 @@ def build(
     )
     recorder, source = Recorder(os.environ), BuildSource()
     request = BuildRequest(
-        context=_context(path),
-        file=_file(file),
+        context=path,
+        file=file,
+        named_contexts=_named_contexts(build_contexts or ()),
         tags=tags or (),
         target=target,
         build_args=_build_args(
@@ -216,20 +221,18 @@ def _refuse(name: str) -> Any:
     return callback
 
 
-def _context(path: str) -> Path:
-    if path == "-":
-        raise Unsupported("a context on standard input is not built yet", hint="name a folder")
-    if "://" in path or path.startswith("git@"):
-        raise Unsupported(
-            f'remote contexts such as "{path}" are not built yet', hint="fetch it and name the folder"
-        )
-    return Path(path)
+def _named_contexts(given: Sequence[str]) -> Mapping[str, str]:
+    from builder.engine.inputs import named_context
 
-
-def _file(file: str | None) -> Path | None:
-    if file == "-":
-        raise Unsupported("a Dockerfile on standard input is not built yet", hint="write it to a file")
-    return Path(file) if file is not None else None
+    found = {}
+    for argument in given:
+        name, equals, value = argument.partition("=")
+        if not name or not equals or not value:
+            raise InvalidOption(
+                f'--build-context "{argument}" is incomplete', hint="write it as NAME=folder, or NAME=address"
+            )
+        found[named_context(name)] = value
+    return found
 
 
 def _argument_lines(files: Sequence[Path], recorder: Any) -> list[str]:

@@ -1,7 +1,7 @@
 """References to Git repositories, as Dockerfiles and command lines write them.
 
-    https://host/path.git   git://host/path   ssh://user@host/path   user@host:path
-    …#REF:SUBDIRECTORY      …?ref=&tag=&branch=&commit=&subdir=&keep-git-dir=&submodules=&mtime=
+https://host/path.git   git://host/path   ssh://user@host/path   user@host:path
+…#REF:SUBDIRECTORY      …?ref=&tag=&branch=&commit=&subdir=&keep-git-dir=&submodules=&mtime=
 """
 
 from __future__ import annotations

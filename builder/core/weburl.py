@@ -11,7 +11,9 @@ UNNAMED = "__unnamed__"  # as BuildKit calls a file whose address has no name in
 _HTTP = re.compile(r"https?://", re.IGNORECASE)
 _HIDDEN = "xxxxx"  # as Go's url.Redacted writes a password
 # Parameters that hold a key to the file rather than name it: signed links of object stores, API tokens.
-_SECRET = re.compile(r"token|sig|secret|passw|auth|credential|api.?key|access.?key|(?:^|[-_.])key$", re.IGNORECASE)
+_SECRET = re.compile(
+    r"token|sig|secret|passw|auth|credential|api.?key|access.?key|(?:^|[-_.])key$", re.IGNORECASE
+)
 _MAX_NAME = 255  # bytes; NAME_MAX of Linux (include/uapi/linux/limits.h)
 
 
@@ -63,7 +65,7 @@ def without_login(url: str) -> tuple[str, str]:
 
 
 def shown(url: str) -> str:
-    """For messages, records and image histories: without login, and without the values of secret parameters."""
+    """For messages, records and histories: without login, and without the values of secret parameters."""
     try:
         parts = urlsplit(url)
         bare = _bare(parts)

@@ -21,11 +21,12 @@ from builder.store.snapshots import OverlaySnapshotter
 from builder.store.state import StateDir
 
 if TYPE_CHECKING:  # loaded by those commands only that need them
+    from builder.core.platform import Platform
     from builder.executor.interface import Executor
-    from builder.registry.interface import RegistryClient
+    from builder.registry.interface import RegistryClient, WebClient
     from builder.sandbox.cgroup import Cgroups
     from builder.sandbox.launch import Launcher
-    from builder.source.interface import ImageSource
+    from builder.source.interface import ImageSource, ResolvedSource
 
 
 class Engine:
@@ -83,6 +84,19 @@ class Engine:
         from builder.engine.registries import open_registry
 
         return open_registry(self.config)
+
+    def layout(self, text: str, platform: Platform) -> ResolvedSource:
+        """The image that ``PATH[:TAG|@DIGEST]`` of an OCI layout names."""
+        from builder.source.oci_layout import OciLayout, split_layout
+
+        path, wanted = split_layout(text)
+        return OciLayout(Path(path), self.content, self.snapshots).resolve(wanted, platform)
+
+    def web(self) -> WebClient:
+        """For files by their address."""
+        from builder.registry.web import HttpWebClient
+
+        return HttpWebClient.open(proxies=self.config.proxies)
 
     def bring_layers(self, name: str) -> None:
         """Have the stored form of every layer of a snapshot, from wherever it can be fetched."""

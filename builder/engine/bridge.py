@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from builder.core.digest import Digest
 from builder.core.image import ImageConfig
 from builder.core.job import Job
@@ -11,12 +13,23 @@ from builder.engine.recorder import Recorder
 from builder.frontend.interface import ResolvedImage
 from builder.source.interface import ImageSource, PullPolicy, ResolvedSource
 
+_LAYOUT = "oci-layout://"
+
 
 class SourceBridge:
     """See Bridge. Each (reference, platform) is resolved once per build: a tag may move meanwhile."""
 
-    def __init__(self, sources: ImageSource, policy: PullPolicy, recorder: Recorder, job: Job) -> None:
+    def __init__(
+        self,
+        sources: ImageSource,
+        policy: PullPolicy,
+        recorder: Recorder,
+        job: Job,
+        layout: Callable[[str, Platform], ResolvedSource],
+    ) -> None:
+        """``layout`` is asked for ``PATH[:TAG|@DIGEST]`` of an OCI layout."""
         self._sources = sources
+        self._layout = layout
         self._policy = policy
         self._recorder = recorder
         self._job = job
@@ -24,6 +37,8 @@ class SourceBridge:
 
     def resolve_image(self, reference: str, platform: Platform) -> ResolvedImage:
         """See Bridge."""
+        if reference.startswith(_LAYOUT):
+            return self._resolve_layout(reference, platform)
         parsed = Reference.parse(reference).with_default_tag()
         known = self._resolved.get((str(parsed), platform))
         if known is None:
@@ -31,6 +46,14 @@ class SourceBridge:
             self._resolved[str(parsed), platform] = known
             self._recorder.note("reference", f"{parsed} {platform}", str(known.image.id))
         return ResolvedImage(str(parsed), known.image.id, known.config)
+
+    def _resolve_layout(self, reference: str, platform: Platform) -> ResolvedImage:
+        known = self._resolved.get((reference, platform))
+        if known is None:
+            known = self._layout(reference.removeprefix(_LAYOUT), platform)
+            self._resolved[reference, platform] = known
+            self._recorder.note("reference", f"{reference} {platform}", str(known.image.id))
+        return ResolvedImage(reference, known.image.id, known.config)
 
     def image(self, id: Digest) -> tuple[ImageConfig, str]:
         """The config and top snapshot of an image that was resolved."""

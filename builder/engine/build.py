@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -11,7 +12,6 @@ from pathlib import Path
 
 from builder import __version__
 from builder.core.digest import Digest
-from builder.core.errors import Kind, PybuildError
 from builder.core.events import Progress
 from builder.core.job import Job
 from builder.core.limits import StepSettings
@@ -19,10 +19,11 @@ from builder.core.platform import Platform
 from builder.core.reference import Reference
 from builder.engine.assemble import Engine
 from builder.engine.bridge import SourceBridge
-from builder.engine.context import open_context, read_dockerfile
+from builder.engine.inputs import Asked, Inputs, open_inputs
 from builder.engine.logs import LoggingProgress
 from builder.engine.parses import StoredParses
 from builder.engine.recorder import Recorder
+from builder.engine.remote import open_remote
 from builder.exporter.image import finish_image
 from builder.exporter.layers import Layers
 from builder.frontend.dockerfile.convert import DockerfileFrontend
@@ -32,7 +33,7 @@ from builder.llb.ops import ExecOp, FileOp, MergeOp
 from builder.ops.resolve import OpResolver
 from builder.ops.results import Result, SnapshotResult, SnapshotResults, snapshot_of
 from builder.solver.solver import Solver
-from builder.source.interface import PullPolicy
+from builder.source.interface import LocalContext, PullPolicy
 
 # "Unlimited" as in BuildKit, short of what threads and pipes cost: a step mostly waits for its process.
 DEFAULT_PARALLELISM = 256
@@ -40,19 +41,13 @@ DEFAULT_PARALLELISM = 256
 _KEPT_RECORDS = 200
 
 
-class ContextNotFound(PybuildError):
-    """The build context is no directory."""
-
-    kind = Kind.NOT_FOUND
-    code = "context-not-found"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildRequest:
     """What `pybuild build` was asked for."""
 
-    context: Path
-    file: Path | None = None
+    context: str  # a folder, "-", or an address
+    file: str | None = None  # "-" is standard input
+    named_contexts: Mapping[str, str] = field(default_factory=dict)
     tags: Sequence[str] = ()
     target: str | None = None
     build_args: Mapping[str, str] = field(default_factory=dict)
@@ -89,29 +84,29 @@ def build(
     tags = tuple(Reference.parse(tag).with_default_tag() for tag in request.tags)
     started_at, build_id = time.time(), os.urandom(8).hex()
     recorder.note("version", "pybuild", __version__)
-    if not request.context.is_dir():
-        raise ContextNotFound(
-            f'the build context "{request.context}" is not a directory',
-            hint="the last argument of `pybuild build` is the folder with the files to copy, often just .",
-        )
-    dockerfile = read_dockerfile(request.context, request.file, recorder)
-    source.name, source.data = dockerfile.name, dockerfile.data
-    with (
-        open_context(
-            "context", request.context, dockerfile.ignore, engine.state.stat_cache, recorder
-        ) as context,
-        LoggingProgress(progress, engine.state.logs / build_id) as logged,
-    ):
+    folders: dict[str, LocalContext] = {}
+    blobs: dict[str, Path] = {}
+    asked = Asked(request.context, request.file, request.named_contexts, request.build_args)
+    with contextlib.ExitStack() as stack:
+        logged = stack.enter_context(LoggingProgress(progress, engine.state.logs / build_id))
         job = Job(build_id, engine.job.session, logged, engine.job.cancel)
-        bridge = SourceBridge(engine.sources, request.pull, recorder, job)
-        converted = DockerfileFrontend().convert(
-            _frontend_request(engine, request, dockerfile.data, dockerfile.name), bridge
-        )
+        bridge = SourceBridge(engine.sources, request.pull, recorder, job, engine.layout)
+        remote = open_remote(engine, recorder, blobs)
+        resolver = OpResolver(engine.snapshots, engine.executor, folders, bridge.image, remote)
+
+        def solve(tree: Definition) -> str:
+            solver = Solver[Result](resolver, engine.cache, SnapshotResults(engine.snapshots), parallelism=1)
+            result = solver.solve(tree, job)
+            assert result is not None, "a context is never scratch"
+            return snapshot_of(result)
+
+        inputs = stack.enter_context(open_inputs(engine, recorder, asked, folders, blobs, solve))
+        source.name, source.data = inputs.dockerfile.name, inputs.dockerfile.data
+        converted = DockerfileFrontend().convert(_frontend_request(engine, request, inputs), bridge)
         for warning in converted.warnings:
             job.progress.emit(warning)
         _check_platforms(converted.definition)
         layers = Layers(engine.snapshots, engine.content)
-        resolver = OpResolver(engine.snapshots, engine.executor, {"context": context}, bridge.image)
         final = _chain_of(converted.definition)
 
         def on_result(digest: Digest, results: Sequence[Result]) -> None:
@@ -163,11 +158,13 @@ def _record(
         )
 
 
-def _frontend_request(engine: Engine, request: BuildRequest, data: bytes, name: str) -> FrontendRequest:
+def _frontend_request(engine: Engine, request: BuildRequest, inputs: Inputs) -> FrontendRequest:
     host = Platform.host()
     return FrontendRequest(
-        source=data,
-        file=name,
+        source=inputs.dockerfile.data,
+        file=inputs.dockerfile.name,
+        context=inputs.context,
+        named_contexts=inputs.named,
         build_args=request.build_args,
         target=request.target,
         labels=request.labels,

@@ -45,12 +45,13 @@ def read_dockerfile(context: Path, file: Path | None, recorder: Recorder) -> Doc
             ) from error
         if data is not None:
             name = str(file) if file is not None else path.name
-            return Dockerfile(name, data, _ignore_rules(context, path, recorder))
+            return Dockerfile(name, data, ignore_rules(context, path, recorder))
     tried = " and ".join(f'"{path}"' for path in candidates)
     raise DockerfileNotFound(f"there is no Dockerfile: looked for {tried}", hint="name it with -f")
 
 
-def _ignore_rules(context: Path, dockerfile: Path, recorder: Recorder) -> IgnoreRules | None:
+def ignore_rules(context: Path, dockerfile: Path, recorder: Recorder) -> IgnoreRules | None:
+    """Those beside the Dockerfile, else those of the context; None: there are none."""
     beside = dockerfile.with_name(f"{dockerfile.name}.dockerignore")
     for path in (beside, context / ".dockerignore"):
         data = recorder.read_file(path)

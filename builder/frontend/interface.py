@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from builder.core.digest import Digest
+from builder.core.errors import PybuildError
 from builder.core.events import Warned
 from builder.core.image import ImageConfig
 from builder.core.limits import StepSettings
 from builder.core.platform import Platform
+from builder.core.reference import Reference
 from builder.llb.definition import Definition
 
 
@@ -26,7 +28,10 @@ class Bridge(Protocol):
     """The questions a frontend may ask; the same answers give the same definition."""
 
     def resolve_image(self, reference: str, platform: Platform) -> ResolvedImage:
-        """``reference`` as written, "busybox". Raises PybuildError (not found, denied, …)."""
+        """``reference`` as written, "busybox", or ``oci-layout://PATH``.
+
+        Raises PybuildError (not found, denied, …).
+        """
 
 
 class ParseCache(Protocol):
@@ -37,6 +42,28 @@ class ParseCache(Protocol):
 
     def put(self, key: bytes, value: bytes) -> None:
         """May do nothing."""
+
+
+class ContextSource(NamedTuple):
+    """What a name stands for: an image, or a tree; neither: nothing is there.
+
+    ``image`` is a reference, or ``oci-layout://PATH``, for the bridge to resolve.
+    """
+
+    image: str = ""
+    tree: Definition | None = None
+    keeps_owner: bool = False  # False: what is copied belongs to root, whoever owns it
+
+
+NO_CONTEXT = ContextSource()
+
+
+def context_name(text: str) -> str:
+    """The form in which names of contexts are compared: that of an image, without a domain and ":latest"."""
+    try:
+        return Reference.parse(text).familiar().removesuffix(":latest")
+    except PybuildError:
+        return text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +82,10 @@ class FrontendRequest:
     uncached_stages: frozenset[str] = frozenset()  # --no-cache-filter: names, in any case
     settings: StepSettings = StepSettings()
     parse_cache: ParseCache | None = None
+    context: ContextSource | None = None  # of COPY; None: local://context
+    named_contexts: Mapping[str, ContextSource] = field(
+        default_factory=dict
+    )  # names as context_name has them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ class SourceOp:
 
     ``identifier`` is one of
 
-    - ``docker-image://docker.io/library/busybox:latest@sha256:…`` and ``oci-layout://PATH@sha256:…``: an image
+    - ``docker-image://docker.io/library/busybox:latest@sha256:…``, ``oci-layout://PATH@sha256:…``: an image
     - ``local://NAME``: a directory that the session knows under that name ("context")
     - ``https://…`` and ``http://…``: a tree with one file, ``filename`` among the attributes
     - ``git://REMOTE#REF:SUBDIRECTORY``: the files of a commit

@@ -25,7 +25,7 @@ _FILE_MODE = 0o600
 
 @dataclass(frozen=True, slots=True)
 class RemoteSources:
-    """Where trees from elsewhere come from; each is made when it is needed."""
+    """Where trees from elsewhere come from; each is made when a step is resolved that needs it."""
 
     files: Callable[[], FileSource]
     git: Callable[[], GitSource]
@@ -43,9 +43,7 @@ class _File(NamedTuple):
 class HttpOperation:
     """A tree with one file of the web."""
 
-    def __init__(
-        self, digest: Digest, op: SourceOp, snapshots: Snapshotter, source: Callable[[], FileSource]
-    ) -> None:
+    def __init__(self, digest: Digest, op: SourceOp, snapshots: Snapshotter, source: FileSource) -> None:
         attributes = dict(op.attributes)
         checksum = attributes.get("checksum")
         self._step = str(digest)
@@ -63,14 +61,12 @@ class HttpOperation:
 
     def execute(self, job: Job, inputs: object) -> Executed[Result]:
         """See Op."""
-        from builder.source.http import modified_ns
-
         assert self._pin is not None, "a file is pinned before it is fetched"
-        path, pin = self._source().take(self._file, self._pin, self._step, job)
-        return _tree_of_file(self._snapshots, _File(self._name, modified_ns(pin.last_modified), path))
+        path, pin = self._source.take(self._file, self._pin, self._step, job)
+        return _tree_of_file(self._snapshots, _File(self._name, pin.mtime_ns, path))
 
     def _key(self, job: Job) -> Digest:
-        source = self._source()
+        source = self._source
         self._pin = pin = source.pin(self._file, self._step, job)
         headers = source.key_names(self._file, job)
         return digest_of(("http", self._name, _FILE_MODE, 0, 0, pin.digest, pin.last_modified, headers))
@@ -97,9 +93,7 @@ class BlobOperation:
 class GitOperation:
     """The files of a commit."""
 
-    def __init__(
-        self, op: SourceOp, snapshots: Snapshotter, source: Callable[[], GitSource]
-    ) -> None:
+    def __init__(self, op: SourceOp, snapshots: Snapshotter, source: GitSource) -> None:
         self._reference = _git_reference(op)
         self._snapshots = snapshots
         self._source = source
@@ -113,7 +107,7 @@ class GitOperation:
         """See Op."""
         active = self._snapshots.prepare("")
         try:
-            tree = self._source().checkout(self._reference, self._commit, job)
+            tree = self._source.checkout(self._reference, self._commit, job)
             for name in os.listdir(tree):
                 os.rename(tree / name, active.upper / name)
             st = os.stat(tree)
@@ -123,7 +117,7 @@ class GitOperation:
             self._snapshots.discard(active)
 
     def _key(self, job: Job) -> Digest:
-        self._commit = self._source().pin(self._reference, job)
+        self._commit = self._source.pin(self._reference, job)
         reference = self._reference
         # The directory .git tells where it is from; the files of a commit are the same wherever it is.
         kept = (reference.remote, reference.ref) if reference.keeps_git_dir else ()

@@ -68,9 +68,9 @@ class OpResolver:
 
         match scheme.lower():
             case "http" | "https":
-                return HttpOperation(digest, op, self._snapshots, remote.files)
+                return HttpOperation(digest, op, self._snapshots, remote.files())
             case "git":
-                return GitOperation(op, self._snapshots, remote.git)
+                return GitOperation(op, self._snapshots, remote.git())
             case "blob":
                 return BlobOperation(op, self._snapshots, remote.blobs)
             case _:

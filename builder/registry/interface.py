@@ -195,6 +195,7 @@ class WebClient(Protocol):
         """The file, in pieces. ``begin`` is called for each try, and gives what takes that try's bytes.
 
         Follows redirects, to http and https only, never from https to http, and without an Authorization
-        header to another host. Refuses more than ``limit`` bytes. ``progress`` gets (bytes so far, size or 0).
+        header to another host. Refuses more than ``limit`` bytes. ``progress`` gets (bytes so far, size; 0:
+        unknown).
         Raises WebFailed and its kinds, and what the sink raises.
         """

@@ -14,7 +14,6 @@ from builder.registry.interface import WebAnswer, WebDenied, WebFailed, WebNotFo
 from builder.registry.retry import EndpointFailed, Retry
 from builder.registry.transport import Request, Transport
 
-
 T = TypeVar("T")
 
 
@@ -130,9 +129,11 @@ def _explained(url: str, error: EndpointFailed) -> WebFailed:
             return WebDenied(
                 shown(url),
                 reason,
-                hint=f'give a login with --secret id=HTTP_AUTH_TOKEN_{host} or id=HTTP_AUTH_HEADER_{host}',
+                hint=f"give a login with --secret id=HTTP_AUTH_TOKEN_{host} or id=HTTP_AUTH_HEADER_{host}",
             )
         case None if "TLS failed" in reason:
             return WebFailed(shown(url), reason, hint="the system's certificates decide whom to trust")
         case _:
-            return WebFailed(shown(url), reason, hint="look at the address, at the network and at the proxy settings")
+            return WebFailed(
+                shown(url), reason, hint="look at the address, at the network and at the proxy settings"
+            )

@@ -29,7 +29,8 @@ class _Step(Generic[R]):
 
     __slots__ = (
         "advancing", "cache_map", "contents", "digest", "guesses", "inputs", "is_cached", "is_looked_up",
-        "is_pinning", "is_running", "key", "op", "op_digest", "results", "started_at", "users", "vertex", "wants_key", "wants_result",
+        "is_pinning", "is_running", "key", "op", "op_digest", "results", "started_at", "users", "vertex",
+        "wants_key", "wants_result",
     )  # fmt: skip
 
     def __init__(self, digest: Digest, vertex: Vertex, op: Op[R], cache_map: CacheMap[R]) -> None:

@@ -81,7 +81,9 @@ class GitRepositories:
         home.mkdir(mode=0o700)
         return home
 
-    def _program(self, reference: GitReference, home: Path, job: Job, protocols: str | None = None) -> GitProgram:
+    def _program(
+        self, reference: GitReference, home: Path, job: Job, protocols: str | None = None
+    ) -> GitProgram:
         return GitProgram(
             home,
             proxies=self._proxies,
@@ -103,34 +105,33 @@ class GitRepositories:
         with _named(reference):
             answer = git.run("ls-remote", "--quiet", "--", reference.remote, *patterns, directory=home)
         os.rmdir(home)
-        listed = dict(reversed(line.split("\t", 1)) for line in answer.splitlines() if "\t" in line)
-        name = next((name for name in _candidates(ref) if name in listed), None)
-        if name is None:
+        listed: dict[str, str] = {}
+        for line in answer.splitlines():
+            commit, _, name = line.partition("\t")
+            listed[name] = commit
+        found = next((name for name in _candidates(ref) if name in listed), None)
+        if found is None:
             raise GitRefNotFound(
                 f'the repository "{reference.remote}" has no "{ref}"',
                 hint="name a branch, a tag or a whole commit id after #",
             )
-        commit = listed.get(name + _PEELED, listed[name])
+        commit = listed.get(found + _PEELED, listed[found])
         if reference.commit and not commit.startswith(reference.commit):
             raise SourceChanged(
                 f'"{reference.shown}" should be commit {reference.commit} and is {commit}',
                 hint="the branch or tag was moved; look at what changed before you take the new id",
             )
-        return (listed[name] if reference.keeps_git_dir else commit), name
+        return (listed[found] if reference.keeps_git_dir else commit), found
 
     def _fetch(self, git: GitProgram, reference: GitReference, commit: str, tree: Path) -> None:
         with self._lock:
             asked = reference._replace(subdirectory="", has_submodules=True, has_commit_times=False)
             name = self._pins.get(asked, ("", ""))[1]
         kept = f"+{commit}:{name}" if name.startswith("refs/tags/") else commit
-        try:
+        # An old server gives no commit by its id, one without a program knows no depth: then take all.
+        with contextlib.suppress(GitFailed):
             git.run("fetch", "--quiet", "--depth=1", "--no-tags", "origin", kept, directory=tree)
             return
-        except GitNotInstalled:
-            raise
-        except GitFailed:
-            # An old server gives no commit by its id, one without a program knows no depth: then take all.
-            pass
         everything = ("+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*")
         git.run("fetch", "--quiet", "--no-tags", "origin", *everything, directory=tree)
         try:
@@ -187,9 +188,7 @@ def _add_submodules(git: GitProgram, tree: Path) -> None:
     arguments = ("submodule", "--quiet", "update", "--init", "--recursive", "--checkout")
     try:
         git.run(*arguments, "--depth=1", directory=tree)
-    except GitNotInstalled:
-        raise
-    except GitFailed:
+    except GitFailed:  # the same servers as above
         git.run(*arguments, directory=tree)
 
 

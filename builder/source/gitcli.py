@@ -1,4 +1,4 @@
-"""The git program, as deaf as it can be made: no configuration, hooks, prompts, helpers or local transports."""
+"""The git program, made deaf: no configuration, hooks, prompts, helpers or local transports."""
 
 from __future__ import annotations
 
@@ -56,7 +56,9 @@ class GitProgram:
         self._home = home
         self._cancel = cancel
         settings = [*_SETTINGS.items()]
-        settings += [(f"http.{prefix}.extraHeader", f"Authorization: {value}") for prefix, value in headers.items()]
+        settings += [
+            (f"http.{prefix}.extraHeader", f"Authorization: {value}") for prefix, value in headers.items()
+        ]
         self._environ = {
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": str(home),
@@ -86,7 +88,8 @@ class GitProgram:
         program = shutil.which("git", path=self._environ["PATH"])
         if program is None:
             raise GitNotInstalled(
-                "there is no git on this machine", hint="install the package git; repositories are read with it"
+                "there is no git on this machine",
+                hint="install the package git; repositories are read with it",
             )
         self._cancel.check()
         process = subprocess.Popen(

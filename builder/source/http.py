@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
-from email.utils import parsedate_to_datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
@@ -17,7 +17,7 @@ from builder.core.digest import Digest, DigestMismatch
 from builder.core.events import StepProgress
 from builder.core.job import Job
 from builder.core.weburl import shown
-from builder.source.interface import FilePin, RemoteFile, SourceChanged
+from builder.source.interface import FilePin, RemoteFile, SourceChanged, seconds_of
 from builder.store.interface import Rows
 
 if TYPE_CHECKING:  # imports urllib3 when it is made
@@ -70,7 +70,7 @@ class HttpFiles:
         *,
         limit: int = MAX_SIZE,
     ) -> None:
-        self._web = web
+        self._open_web = web
         self._rows = rows
         self._scratch = scratch
         self._note = note
@@ -115,6 +115,10 @@ class HttpFiles:
         """See FileSource."""
         return tuple(name for name in _secret_names(file.url) if name in job.session.secrets)[:1]
 
+    @cached_property
+    def _web(self) -> WebClient:
+        return self._open_web()
+
     # -- requests -------------------------------------------------------------------------------------------
 
     def _ask(self, url: str, step: str, job: Job) -> _Fetched:
@@ -122,7 +126,7 @@ class HttpFiles:
         conditions = known.conditions() if known is not None else {}
         if known is not None and conditions:
             headers = {**_login(url, job), **conditions}
-            answer = self._web().head(url, headers, cancel=job.cancel)
+            answer = self._web.head(url, headers, cancel=job.cancel)
             # Some servers know no conditions, and still say by its tag that it is the same file.
             is_same = answer is not None and known.etag != "" and answer.headers.get("ETag") == known.etag
             if answer is not None and (answer.status == 304 or is_same):
@@ -156,7 +160,7 @@ class HttpFiles:
                 job.progress.emit(StepProgress(step, shown(url), current, total, "B", time.time()))
 
             try:
-                answer = self._web().get(
+                answer = self._web.get(
                     url,
                     {**_login(url, job), **conditions},
                     begin,
@@ -217,22 +221,9 @@ class HttpFiles:
             )
 
 
-def modified_ns(last_modified: str) -> int:
-    """Nanoseconds since 1970 of a Last-Modified; 0 where there is none, as BuildKit has it."""
-    seconds = _seconds(last_modified)
-    return 0 if seconds is None or not 0 <= seconds < 1 << 33 else int(seconds) * 1_000_000_000
-
-
 def _is_settled(headers: Mapping[str, str]) -> bool:
-    changed, now = _seconds(headers.get("Last-Modified", "")), _seconds(headers.get("Date", ""))
+    changed, now = seconds_of(headers.get("Last-Modified", "")), seconds_of(headers.get("Date", ""))
     return changed is not None and now is not None and now - changed >= _SETTLED_S
-
-
-def _seconds(date: str) -> float | None:
-    try:
-        return parsedate_to_datetime(date).timestamp()
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return None
 
 
 def _row_name(url: str) -> str:

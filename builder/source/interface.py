@@ -109,6 +109,22 @@ class FilePin(NamedTuple):
     digest: Digest
     last_modified: str = ""  # as the server writes it; "" where it does not, or was not asked
 
+    @property
+    def mtime_ns(self) -> int:
+        """Of the file, by that time; 0 without one, as BuildKit has it."""
+        seconds = seconds_of(self.last_modified)
+        return 0 if seconds is None or not 0 <= seconds < 1 << 33 else int(seconds) * 1_000_000_000
+
+
+def seconds_of(date: str) -> float | None:
+    """Seconds since 1970 of a date as HTTP writes it; None: it is none."""
+    from email.utils import parsedate_to_datetime
+
+    try:
+        return parsedate_to_datetime(date).timestamp()
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
+
 
 class RemoteFile(NamedTuple):
     """A file of the web. ``checksum`` is what it must hash to: then nobody is asked before it is needed."""

@@ -10,7 +10,12 @@ from builder.core.image import ImageConfig
 from builder.core.platform import InvalidPlatform, Platform
 from builder.core.reference import Reference
 from builder.frontend.dockerfile.arguments import global_arguments, not_consumed, warn_of_effectless
-from builder.frontend.dockerfile.convert_copy import check_image_origin, convert_copy, convert_workdir
+from builder.frontend.dockerfile.convert_copy import (
+    Origin,
+    check_image_origin,
+    convert_copy,
+    convert_workdir,
+)
 from builder.frontend.dockerfile.convert_meta import (
     convert_arg,
     convert_cmd,
@@ -56,7 +61,8 @@ from builder.frontend.dockerfile.stage_state import DEFAULT_PATH, StageState
 from builder.frontend.dockerfile.stages import SCRATCH, Stage, Stages, split
 from builder.frontend.dockerfile.triggers import read_triggers
 from builder.frontend.interface import Bridge, FrontendRequest, FrontendResult, ResolvedImage
-from builder.llb.definition import Edge
+from builder.llb.definition import Definition, Vertex
+from builder.llb.ops import CopyAction, FileOp
 
 # Frontend images that are this language; "# syntax=" asks for another program otherwise.
 _SYNTAXES = ("docker.io/docker/dockerfile", "docker.io/docker/dockerfile-upstream")
@@ -99,7 +105,7 @@ class _Conversion:
                 scope.declared.update(argument.name for argument in instruction.arguments)
         self._uncached = frozenset(name.lower() for name in scope.request.uncached_stages)
         self._platforms: dict[int, Platform] = {}
-        self._stages = Stages(blocks, self._base)
+        self._stages = Stages(blocks, self._base, self._scope.named_context)
         self._states: dict[int, StageState] = {}
         self._is_alone = len(self._stages.all) + self._stages.images_copied_from() == 1
 
@@ -160,7 +166,7 @@ class _Conversion:
         """In the order of the file, which is one in which each comes after what it builds on."""
         for stage in self._stages.all:
             self._platforms[stage.number] = self._platform(stage.opening)
-            if stage.parent is None and stage.base != SCRATCH:
+            if stage.parent is None and stage.base != SCRATCH and stage.context is None:
                 check_reference(stage.base, stage.opening.base.location)
         found: dict[int, _Needed] = {}
         pending = [target]
@@ -180,7 +186,11 @@ class _Conversion:
         platform = self._platforms[stage.number]
         image = None
         texts: tuple[str, ...] = ()
-        if stage.parent is not None:
+        if stage.context is not None:
+            if stage.context.image:
+                image = self._scope.resolve(stage.context.image, platform, stage.opening.base.location)
+                texts = image.config.on_build if stage.instructions else ()
+        elif stage.parent is not None:
             parent = self._stages.all[stage.parent]
             texts = tuple(each.expression for each in parent.instructions if isinstance(each, OnBuild))
         elif stage.base != SCRATCH:
@@ -212,23 +222,41 @@ class _Conversion:
         state.ignores_cache |= stage.name.lower() in self._uncached
         state.count_steps((*triggers, *stage.instructions), has_source=resolved is not None)
         if resolved is not None:
-            name = state.step_name(f"FROM {Reference.parse(stage.base).with_default_tag()}")
+            name = state.step_name(f"FROM {resolved.reference}")
             state.edge = self._scope.image(resolved, platform, name, stage.location)
+        elif stage.context is not None and stage.context.tree is not None:
+            self._start_on_tree(state, stage.context.tree, stage)
         return state
 
-    def _origin(self, origin: Word) -> Edge:
+    def _start_on_tree(self, state: StageState, tree: Definition, stage: Stage) -> None:
+        """A directory as a base: one layer, with its files."""
+        action = CopyAction(input=0, source="/", destination="/", allows_wildcards=False)
+        vertex = Vertex(
+            op=FileOp(actions=(action,), base=-1),
+            inputs=(self._scope.tree(tree),),
+            name=f"[internal] base {stage.display_name}",
+            location=stage.location,
+        )
+        state.edge = self._scope.graph.add(vertex)
+        state.commit(f"FROM {stage.opening.base.text}", has_layer=True)
+
+    def _origin(self, origin: Word) -> Origin:
         """The tree that --from means."""
         number = self._stages.origin(origin)
         if number is not None:
             edge = self._states[number].edge
-            return self._scope.nothing() if edge is None else edge
+            return Origin(self._scope.nothing() if edge is None else edge)
+        named = self._scope.named_context(origin.text)
+        if named is not None and named.tree is not None:
+            return Origin(self._scope.tree(named.tree), named.keeps_owner)
         check_image_origin(origin)
-        if origin.text == SCRATCH:
-            return self._scope.nothing()
+        if origin.text == SCRATCH and named is None:
+            return Origin(self._scope.nothing())
         platform = self._request.platform
-        resolved = self._scope.resolve(origin.text, platform, origin.location)
-        name = f"FROM {Reference.parse(origin.text).with_default_tag()}"
-        return self._scope.image(resolved, platform, name, origin.location)
+        reference = named.image if named is not None else origin.text
+        resolved = self._scope.resolve(reference, platform, origin.location)
+        name = f"FROM {resolved.reference}"
+        return Origin(self._scope.image(resolved, platform, name, origin.location))
 
     def _convert(self, state: StageState, instruction: Instruction, *, is_trigger: bool) -> None:
         match instruction:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import NamedTuple
 
-from builder.core.errors import Unsupported
+from builder.core.weburl import shown
+from builder.frontend.dockerfile.convert_add import (
+    RemoteSource,
+    check_checksum,
+    refuse_remote,
+    remote_source,
+    switch,
+)
 from builder.frontend.dockerfile.convert_run import inline_file
-from builder.frontend.dockerfile.instructions import Copy, InvalidArguments, InvalidFlag, Workdir
+from builder.frontend.dockerfile.instructions import Copy, InvalidFlag, Workdir
 from builder.frontend.dockerfile.node import Heredoc, Word
 from builder.frontend.dockerfile.scope import check_reference
 from builder.frontend.dockerfile.stage_state import StageState, clean_path
@@ -18,9 +24,6 @@ from builder.frontend.dockerfile.words import Mode
 from builder.llb.definition import Edge, Vertex
 from builder.llb.ops import CopyAction, FileAction, FileOp, MakeDirectoryAction, MergeOp
 
-_URL = re.compile(r"https?://", re.IGNORECASE)
-_GIT = re.compile(r"(?:git|ssh)://|[\w.-]+@[\w.-]+:|https?://[^#?]*\.git(?:[#?]|\Z)", re.IGNORECASE)
-_BUILT = ("--link", "--parents")
 # Bodies of heredocs always have a backslash for their escape, and their quotes are text.
 _BODY = Mode(escape="\\", has_quotes=False)
 
@@ -35,18 +38,33 @@ class _Copying(NamedTuple):
     mode: str
 
 
-def convert_copy(state: StageState, copy: Copy, source: Edge | None, *, is_trigger: bool) -> None:
-    """``source`` is what --from means; None: the build context. Raises Unsupported, InvalidFlag, …"""
-    _refuse_flags(copy)
+class Origin(NamedTuple):
+    """The tree that --from means; ``keeps_owner``: its files are copied with the owners that they have."""
+
+    edge: Edge
+    keeps_owner: bool = True
+
+
+def convert_copy(state: StageState, copy: Copy, source: Origin | None, *, is_trigger: bool) -> None:
+    """``source`` None: the build context. Raises InvalidFlag, NoContext, …"""
     copying = _expanded(state, copy)
     is_linked = copy.has("--link") and state.edge is not None
     inputs = [] if state.edge is None or is_linked else [state.edge]
     base = len(inputs) - 1
     actions: list[FileAction] = []
-    if copying.sources:
-        # One input for all sources: they come from one place.
-        inputs.append(source if source is not None else state.scope.context())
-        actions += [_source_action(copy, copying, len(inputs) - 1, text) for text in copying.sources]
+    place = -1  # one input for all sources that come from one place
+    for word, text in zip(copy.sources, copying.sources, strict=True):
+        remote = remote_source(state, copy, word, text)
+        if remote is not None:
+            inputs.append(remote.edge)
+            actions.append(_remote_action(copy, copying, len(inputs) - 1, remote, text))
+            continue
+        if source is None:
+            source = Origin(state.scope.context(word.location), state.scope.context_keeps_owner)
+        if place < 0:
+            place = len(inputs)
+            inputs.append(source.edge)
+        actions.append(_source_action(copy, copying, place, text, keeps_owner=source.keeps_owner))
     for heredoc in copy.heredocs:
         inputs.append(_inline_file(state, copy, heredoc))
         actions.append(_action(copying, len(inputs) - 1, heredoc.name, allows_wildcards=False))
@@ -80,7 +98,8 @@ def _linked(state: StageState, copying: _Copying, layer: Edge, vertex: Vertex) -
 def _expanded(state: StageState, copy: Copy) -> _Copying:
     sources = tuple(state.expand(word) for word in copy.sources)
     for word, text in zip(copy.sources, sources, strict=True):
-        _refuse_remote(copy, word, text)
+        refuse_remote(copy, word, text)
+    check_checksum(copy, sources)
     destination = state.expand(copy.destination)
     _check_excludes(state, copy)
     return _Copying(
@@ -110,15 +129,28 @@ def _action(
     )
 
 
-def _source_action(copy: Copy, copying: _Copying, number: int, source: str) -> CopyAction:
+def _source_action(
+    copy: Copy, copying: _Copying, number: int, source: str, *, keeps_owner: bool
+) -> CopyAction:
     base, pattern = _at_pivot(source) if copy.has("--parents") else (source, "")
     return replace(
         _action(copying, number, base),
-        keeps_owner=copy.origin is not None,
-        unpacks=copy.is_add,
+        keeps_owner=keeps_owner,
+        unpacks=copy.is_add and switch(copy, "unpack") is not False,
         includes=(pattern,) if pattern else (),
         excludes=tuple(word.text for word in copy.excludes),
         location_hint=source,
+    )
+
+
+def _remote_action(
+    copy: Copy, copying: _Copying, number: int, remote: RemoteSource, source: str
+) -> CopyAction:
+    return replace(
+        _action(copying, number, remote.path, allows_wildcards=False),
+        unpacks=remote.unpacks,
+        excludes=tuple(word.text for word in copy.excludes),
+        location_hint=shown(source),
     )
 
 
@@ -137,7 +169,7 @@ def _history_text(copy: Copy, copying: _Copying) -> str:
         words.append(f"--chown={copying.owner}")
     if copying.mode:
         words.append(f"--chmod={copying.mode}")
-    words += copying.sources
+    words += (shown(text) if "://" in text else text for text in copying.sources)
     words += (f"<<{heredoc.name}" for heredoc in copy.heredocs)
     return " ".join((*words, copying.destination, "# buildkit"))
 
@@ -152,21 +184,6 @@ def check_image_origin(origin: Word) -> None:
         )
     if origin.text != SCRATCH:
         check_reference(origin.text, origin.location)
-
-
-def _refuse_flags(copy: Copy) -> None:
-    keyword = copy.node.keyword.upper()
-    checksum = (copy.checksum,) if copy.checksum is not None else ()
-    named = [("--checksum", word) for word in checksum]
-    named += [(word.text.partition("=")[0], word) for word in copy.switches]
-    for flag, word in named:
-        if flag in _BUILT:
-            continue
-        raise Unsupported(
-            f"{keyword} {flag} is not supported yet",
-            hint="leave the flag out, or build with another tool for now",
-            location=word.location,
-        )
 
 
 def _owner(state: StageState, copy: Copy) -> str:
@@ -192,24 +209,6 @@ def _check_excludes(state: StageState, copy: Copy) -> None:
                 "patterns count from each directory that is copied; write it without the slash",
                 word.location,
             )
-
-
-def _refuse_remote(copy: Copy, word: Word, text: str) -> None:
-    """Raises InvalidArguments for COPY, Unsupported for ADD."""
-    kind = "git repository" if _GIT.match(text) else "URL" if _URL.match(text) else ""
-    if not kind:
-        return
-    if not copy.is_add:
-        raise InvalidArguments(
-            f'the source "{text}" is a {kind}, which COPY does not take',
-            hint="ADD does",
-            location=word.location,
-        )
-    raise Unsupported(
-        f'ADD of a {kind} is not supported yet: "{text}"',
-        hint="download it in a RUN, or put it into the build context",
-        location=word.location,
-    )
 
 
 def _mode(state: StageState, copy: Copy) -> str:

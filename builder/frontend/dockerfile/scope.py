@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from builder.core.errors import PybuildError
+from builder.core.errors import Kind, PybuildError
 from builder.core.events import Warned
 from builder.core.location import Location
 from builder.core.platform import Platform
@@ -13,12 +13,22 @@ from builder.core.reference import Reference
 from builder.frontend.dockerfile.node import Word
 from builder.frontend.dockerfile.suggest import did_you_mean
 from builder.frontend.dockerfile.words import Expansion, Mode, expand, expand_words
-from builder.frontend.interface import Bridge, FrontendRequest, ResolvedImage
-from builder.llb.definition import DefinitionBuilder, Edge, Vertex
+from builder.frontend.interface import Bridge, ContextSource, FrontendRequest, ResolvedImage, context_name
+from builder.llb.definition import Definition, DefinitionBuilder, Edge, Vertex
 from builder.llb.ops import FileOp, SourceOp
 
 # A shell's parameters ($1, $@) are empty here and no mistake that a declaration would mend.
 _DECLARABLE = re.compile(r"[^\W\d]\w*")
+
+
+OCI_LAYOUT = "oci-layout://"
+
+
+class NoContext(PybuildError):
+    """COPY from a build context, of a build that has none."""
+
+    kind = Kind.NOT_FOUND
+    code = "no-context"
 
 
 class Scope:
@@ -81,14 +91,43 @@ class Scope:
 
     def image(self, image: ResolvedImage, platform: Platform, name: str, location: Location) -> Edge:
         """Pinned: the same definition for as long as the name means the same."""
-        reference = Reference.parse(image.reference).with_digest(image.digest)
-        op = SourceOp(identifier=f"docker-image://{reference}")
+        if image.reference.startswith(OCI_LAYOUT):
+            identifier = f"{image.reference}@{image.digest}"
+        else:
+            identifier = f"docker-image://{Reference.parse(image.reference).with_digest(image.digest)}"
+        op = SourceOp(identifier=identifier)
         return self.graph.add(Vertex(op=op, platform=platform, name=name, location=location))
 
-    def context(self) -> Edge:
-        """The build context, one vertex for all who read it."""
+    def context(self, location: Location | None = None) -> Edge:
+        """The build context, one vertex for all who read it. Raises NoContext."""
+        context = self.request.context
+        if context is not None:
+            if context.tree is None:
+                raise NoContext(
+                    "there is no build context to copy from",
+                    hint="the build got a Dockerfile alone; give it a folder, or a tar archive of one",
+                    location=location,
+                )
+            return self.tree(context.tree)
         name = "[internal] load build context"
         return self.graph.add(Vertex(op=SourceOp(identifier="local://context"), name=name))
+
+    @property
+    def context_keeps_owner(self) -> bool:
+        """Whether what is copied from the context keeps its owners."""
+        return self.request.context is not None and self.request.context.keeps_owner
+
+    def tree(self, definition: Definition) -> Edge:
+        """A tree that the request brings along."""
+        for _, vertex in definition:
+            self.graph.add(vertex)
+        assert definition.target is not None, "a tree has a vertex"
+        return definition.target
+
+    def named_context(self, name: str) -> ContextSource | None:
+        """What --build-context says that a name stands for."""
+        contexts = self.request.named_contexts
+        return contexts.get(context_name(name)) if contexts else None
 
     def nothing(self) -> Edge:
         """An empty tree, where a vertex must stand for it."""

@@ -11,6 +11,7 @@ from builder.core.location import Location
 from builder.frontend.dockerfile.instructions import Arg, Copy, From, Instruction
 from builder.frontend.dockerfile.node import Word
 from builder.frontend.dockerfile.suggest import did_you_mean
+from builder.frontend.interface import ContextSource
 
 SCRATCH = "scratch"
 _NUMBER = re.compile(r"[+-]?[0-9]{1,9}")
@@ -45,13 +46,18 @@ class StageDefinedLater(PybuildError):
 
 
 class Stage(NamedTuple):
-    """``base`` is expanded; ``parent`` is the number of the stage it means, None: an image or scratch."""
+    """``base`` is expanded; ``parent`` is the number of the stage it means, None: an image or scratch.
+
+    ``context`` is what --build-context puts in place of the base, or of the stage: that one has no
+    instructions then.
+    """
 
     number: int  # from 0
     opening: From
     base: str
     parent: int | None
     instructions: tuple[Instruction, ...]
+    context: ContextSource | None = None
 
     @property
     def name(self) -> str:
@@ -95,7 +101,12 @@ def split(instructions: Sequence[Instruction]) -> tuple[tuple[Arg, ...], list[tu
 class Stages:
     """All stages of a file, used or not."""
 
-    def __init__(self, blocks: Iterable[tuple[Instruction, ...]], expand_base: Callable[[From], str]) -> None:
+    def __init__(
+        self,
+        blocks: Iterable[tuple[Instruction, ...]],
+        expand_base: Callable[[From], str],
+        named_context: Callable[[str], ContextSource | None] = lambda name: None,
+    ) -> None:
         """``expand_base`` is asked for each FROM, in order. Raises StageNotFound, StageCycle."""
         self.all: list[Stage] = []
         self._by_name: dict[str, int] = {}
@@ -104,7 +115,12 @@ class Stages:
             base = expand_base(opening)
             # As written: FROM Build is an image even where a stage is called "build".
             parent = self._by_name.get(base)
-            self.all.append(Stage(index, opening, base, parent, tuple(rest)))
+            own = named_context(opening.name) if opening.name else None
+            if own is not None:
+                self.all.append(Stage(index, opening, base, None, (), own))
+            else:
+                context = named_context(base) if parent is None else None
+                self.all.append(Stage(index, opening, base, parent, tuple(rest), context))
             if opening.name:
                 self._by_name[opening.name] = index
         self._check()

@@ -1,0 +1,39 @@
+"""The sources of trees from elsewhere, wired to this command's store, network and record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from builder.engine.assemble import Engine
+from builder.engine.recorder import Recorder
+from builder.ops.remote import RemoteSources
+
+if TYPE_CHECKING:  # made when a step needs them
+    from builder.source.interface import FileSource, GitSource
+
+
+def open_remote(engine: Engine, recorder: Recorder, blobs: Mapping[str, Path]) -> RemoteSources:
+    """``blobs`` are files of scratch that the request brought, by digest."""
+
+    @cache
+    def files() -> FileSource:
+        from builder.source.http import HttpFiles
+
+        def note(url: str, digest: str) -> None:
+            recorder.note("url", url, digest)
+
+        return HttpFiles(engine.web, engine.database, engine.state.scratch, note)
+
+    @cache
+    def git() -> GitSource:
+        from builder.source.git import GitRepositories
+
+        def note(reference: str, commit: str) -> None:
+            recorder.note("commit", reference, commit)
+
+        return GitRepositories(engine.state.scratch, note, proxies=engine.config.proxies)
+
+    return RemoteSources(files, git, blobs)
