@@ -9,7 +9,6 @@ from __future__ import annotations
 import posixpath
 import re
 from typing import NamedTuple
-from urllib.parse import parse_qsl, urlsplit
 
 from builder.core.errors import Kind, PybuildError
 from builder.core.weburl import shown, without_login
@@ -81,6 +80,8 @@ def is_git(text: str) -> bool:
 
 def parse_git(text: str) -> GitReference:
     """Of text for which ``is_git`` holds. Raises InvalidGitReference."""
+    from urllib.parse import parse_qsl
+
     if any(ord(c) < 0x20 or ord(c) == 0x7F for c in text):
         raise InvalidGitReference(text, "has control characters in it")
     address, _, fragment = text.partition("#")
@@ -114,6 +115,8 @@ def _agree(one: str, other: str) -> bool:
 
 
 def _remote(text: str, address: str) -> GitReference:
+    from urllib.parse import urlsplit
+
     scp = _SCP.fullmatch(address)
     if scp is not None:
         user, host, path = scp.groups()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+from typing import TYPE_CHECKING
 
 from builder.core.errors import Kind, PybuildError
+
+if TYPE_CHECKING:  # every build imports this module, few have an address in them
+    from urllib.parse import SplitResult
 
 UNNAMED = "__unnamed__"  # as BuildKit calls a file whose address has no name in it
 _HTTP = re.compile(r"https?://", re.IGNORECASE)
@@ -34,6 +37,8 @@ def is_http(text: str) -> bool:
 
 def check_url(url: str) -> None:
     """Raises InvalidUrl for an address without a host, or with characters that no address has."""
+    from urllib.parse import unquote, urlsplit
+
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -49,6 +54,8 @@ def check_url(url: str) -> None:
 
 def file_name(url: str) -> str:
     """The last part of the path; UNNAMED where there is none that a file could have."""
+    from urllib.parse import unquote, urlsplit
+
     try:
         path = unquote(urlsplit(url).path, errors="surrogateescape")
     except ValueError:
@@ -59,6 +66,8 @@ def file_name(url: str) -> str:
 
 def without_login(url: str) -> tuple[str, str]:
     """The address without the part before ``@``, and that part, decoded: ``name:password`` or ""."""
+    from urllib.parse import unquote, urlsplit, urlunsplit
+
     parts = urlsplit(url)
     login, at, host = parts.netloc.rpartition("@")
     return (urlunsplit(parts._replace(netloc=host)), unquote(login)) if at else (url, "")
@@ -66,6 +75,8 @@ def without_login(url: str) -> tuple[str, str]:
 
 def shown(url: str) -> str:
     """For messages, records and histories: without login, and without the values of secret parameters."""
+    from urllib.parse import urlsplit
+
     try:
         parts = urlsplit(url)
         bare = _bare(parts)
@@ -75,6 +86,8 @@ def shown(url: str) -> str:
 
 
 def _bare(parts: SplitResult) -> str:
+    from urllib.parse import parse_qsl, urlencode, urlunsplit
+
     host = parts.netloc.rpartition("@")[2]
     query = parts.query
     if any(_SECRET.search(name) for name, _ in parse_qsl(query, keep_blank_values=True)):

@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from builder import __version__
 from builder.core.digest import Digest
@@ -23,7 +24,6 @@ from builder.engine.inputs import Asked, Inputs, open_inputs
 from builder.engine.logs import LoggingProgress
 from builder.engine.parses import StoredParses
 from builder.engine.recorder import Recorder
-from builder.engine.remote import open_remote
 from builder.exporter.image import finish_image
 from builder.exporter.layers import Layers
 from builder.frontend.dockerfile.convert import DockerfileFrontend
@@ -34,6 +34,9 @@ from builder.ops.resolve import OpResolver
 from builder.ops.results import Result, SnapshotResult, SnapshotResults, snapshot_of
 from builder.solver.solver import Solver
 from builder.source.interface import LocalContext, PullPolicy
+
+if TYPE_CHECKING:  # most builds read no more than images and a folder
+    from builder.ops.remote import RemoteSources
 
 # "Unlimited" as in BuildKit, short of what threads and pipes cost: a step mostly waits for its process.
 DEFAULT_PARALLELISM = 256
@@ -91,7 +94,12 @@ def build(
         logged = stack.enter_context(LoggingProgress(progress, engine.state.logs / build_id))
         job = Job(build_id, engine.job.session, logged, engine.job.cancel)
         bridge = SourceBridge(engine.sources, request.pull, recorder, job, engine.layout)
-        remote = open_remote(engine, recorder, blobs)
+
+        def remote() -> RemoteSources:
+            from builder.engine.remote import open_remote
+
+            return open_remote(engine, recorder, blobs)
+
         resolver = OpResolver(engine.snapshots, engine.executor, folders, bridge.image, remote)
 
         def solve(tree: Definition) -> str:

@@ -130,7 +130,7 @@ class _Reader:
                 return self._from_web(text)
             raise ContextNotFound(
                 f'the build context "{text}" is not a directory',
-                hint="the last argument of `pybuild build` is the folder with the files to copy, often just .",
+                hint="the last argument of `pybuild build` is the folder with the files to copy, often .",
             )
         return self._from_folder(Path(text)), None
 
@@ -219,7 +219,7 @@ class _Reader:
         if found or value.startswith(("target:", "input:")):
             raise Unsupported(
                 f"--build-context {name}={shown(value)}: no such kind of context",
-                hint="it is a folder, docker-image://, oci-layout://, a Git repository, or an http(s) address",
+                hint="it is a folder, docker-image://, oci-layout://, a Git repository or an http(s) address",
             )
         root = Path(value)
         if not root.is_dir():

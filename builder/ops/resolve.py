@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, assert_never
 
 from builder.core.digest import Digest
@@ -32,13 +33,13 @@ class OpResolver:
         executor: Callable[[], Executor],
         contexts: Mapping[str, LocalContext],
         image: Callable[[Digest], tuple[ImageConfig, str]],
-        remote: RemoteSources | None = None,
+        remote: Callable[[], RemoteSources] | None = None,
     ) -> None:
         self._snapshots = snapshots
         self._executor = executor
         self._contexts = contexts
         self._image = image
-        self._remote = remote
+        self._open_remote = remote
 
     def resolve(self, digest: Digest, vertex: Vertex) -> Op[Result]:
         """See Resolver."""
@@ -56,22 +57,25 @@ class OpResolver:
             case _ as op:
                 assert_never(op)
 
+    @cached_property
+    def _remote(self) -> RemoteSources:
+        assert self._open_remote is not None, "this build was said to read nothing from elsewhere"
+        return self._open_remote()
+
     def _source(self, digest: Digest, op: SourceOp) -> Op[Result]:
         scheme, _, rest = op.identifier.partition("://")
         if scheme in ("docker-image", "oci-layout"):
             return ImageOperation(*self._image(Digest.parse(rest.rpartition("@")[2])))
         if scheme == "local":
             return LocalOperation(rest, self._contexts)
-        remote = self._remote
-        assert remote is not None, "this build was said to read nothing from elsewhere"
         from builder.ops.remote import BlobOperation, GitOperation, HttpOperation
 
         match scheme.lower():
             case "http" | "https":
-                return HttpOperation(digest, op, self._snapshots, remote.files())
+                return HttpOperation(digest, op, self._snapshots, self._remote.files())
             case "git":
-                return GitOperation(op, self._snapshots, remote.git())
+                return GitOperation(op, self._snapshots, self._remote.git())
             case "blob":
-                return BlobOperation(op, self._snapshots, remote.blobs)
+                return BlobOperation(op, self._snapshots, self._remote.blobs)
             case _:
                 raise Unsupported(f'sources of kind "{scheme}" are not known')

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from builder.core.digest import Digest
 from builder.core.errors import Kind, PybuildError
-from builder.core.gitref import GitReference
 from builder.core.image import ImageConfig
 from builder.core.job import Job
 from builder.core.platform import Platform
@@ -16,6 +15,7 @@ from builder.core.reference import Reference
 from builder.store.interface import Image, Snapshot
 
 if TYPE_CHECKING:  # every command imports this module, few read a context
+    from builder.core.gitref import GitReference
     from builder.fs.contenthash import ContentRecord
     from builder.fs.ignore import IgnoreRules
     from builder.fs.statcache import StatCache
