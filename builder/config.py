@@ -18,6 +18,7 @@ class Config:
     registries: Path  # pybuild's config.toml
     docker_config: Path  # Docker's config.json, for credentials
     proxies: Mapping[str, str]
+    path: str = os.defpath  # where programs of this machine are looked for
 
     @classmethod
     def load(cls, environ: Mapping[str, str], *, root: Path | None = None) -> Config:
@@ -35,7 +36,8 @@ class Config:
         docker = Path(environ.get("DOCKER_CONFIG") or home / ".docker") / "config.json"
         names = ("http_proxy", "https_proxy", "no_proxy")
         proxies = {n: v for n in names if (v := environ.get(n) or environ.get(n.upper()))}
-        return cls(root=root, registries=registries, docker_config=docker, proxies=proxies)
+        path = environ.get("PATH") or os.defpath
+        return cls(root=root, registries=registries, docker_config=docker, proxies=proxies, path=path)
 
 
 def _default_root(environ: Mapping[str, str], home: Path) -> Path:

@@ -28,11 +28,13 @@ class GitRepositories:
         scratch: Path,
         note: Callable[[str, str], object],
         *,
+        path: str,
         proxies: Mapping[str, str],
         ssh_agent: Callable[[], str | None] = lambda: None,
     ) -> None:
         self._scratch = scratch
         self._note = note
+        self._path = path
         self._proxies = proxies
         self._ssh_agent = ssh_agent
         self._numbers = itertools.count()
@@ -86,6 +88,7 @@ class GitRepositories:
     ) -> GitProgram:
         return GitProgram(
             home,
+            path=self._path,
             proxies=self._proxies,
             headers=_headers(reference, job),
             ssh_agent=self._ssh_agent(),

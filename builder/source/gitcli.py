@@ -46,13 +46,14 @@ class GitProgram:
         self,
         home: Path,
         *,
+        path: str,
         proxies: Mapping[str, str],
         headers: Mapping[str, str],
         ssh_agent: str | None,
         cancel: Cancel,
         protocols: str = _PROTOCOLS,
     ) -> None:
-        """``headers`` are Authorization headers by address prefix: they go to no other one."""
+        """``path`` is where programs are looked for; ``headers`` are Authorization headers by address prefix: they go to no other one."""
         self._home = home
         self._cancel = cancel
         settings = [*_SETTINGS.items()]
@@ -60,7 +61,7 @@ class GitProgram:
             (f"http.{prefix}.extraHeader", f"Authorization: {value}") for prefix, value in headers.items()
         ]
         self._environ = {
-            "PATH": os.environ.get("PATH", os.defpath),
+            "PATH": path,
             "HOME": str(home),
             "LC_ALL": "C",
             "GIT_ALLOW_PROTOCOL": protocols,
