@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import itertools
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -37,7 +36,6 @@ class GitRepositories:
         self._path = path
         self._proxies = proxies
         self._ssh_agent = ssh_agent
-        self._numbers = itertools.count()
         self._lock = threading.Lock()
         self._pins: dict[GitReference, tuple[str, str]] = {}  # → object, the full name of the ref
 
@@ -70,16 +68,17 @@ class GitRepositories:
             git.run("checkout", "--quiet", "--detach", commit, directory=tree)
             if reference.has_submodules and (tree / ".gitmodules").is_file():
                 _add_submodules(git, tree)
-        if reference.has_commit_times:
-            _set_times(tree, int(git.run("show", "-s", "--format=%ct", "HEAD", directory=tree).split()[-1]))
+        committed_at = git.run("show", "-s", "--format=%ct", "HEAD", directory=tree)
         if reference.keeps_git_dir and not reference.subdirectory:
             (tree / ".git/FETCH_HEAD").unlink(missing_ok=True)
-            return tree
-        _drop_git_directories(str(tree))
+        else:
+            _drop_git_directories(str(tree))
+        if reference.has_commit_times:
+            _set_times(tree, int(committed_at.split()[-1]))
         return tree if not reference.subdirectory else _subdirectory(tree, reference)
 
     def _home(self) -> Path:
-        home = self._scratch / f"git-{next(self._numbers)}"
+        home = self._scratch / f"git-{os.urandom(8).hex()}"
         home.mkdir(mode=0o700)
         return home
 

@@ -87,10 +87,10 @@ def _handler(server: WebServer) -> type[BaseHTTPRequestHandler]:
             asked = Asked(self.command, self.path, self.headers, body)
             server.asked.append(asked)
             reply = server.answer(asked)
-            self.send_response(reply.status)
+            self.send_response_only(reply.status)
             for name, value in reply.headers.items():
                 self.send_header(name, value)
-            if reply.status != 304:
+            if reply.status != 304 and "Transfer-Encoding" not in reply.headers:
                 self.send_header("Content-Length", str(len(reply.body) if reply.length is None else reply.length))
             if reply.length is not None:
                 self.close_connection = True
