@@ -92,6 +92,7 @@ class Toys:
         self.parallelism = parallelism
         self.executed: list[str] = []
         self.slow_keys: list[str] = []
+        self.pins: dict[str, Callable[[], int]] = {}  # by name: steps whose key takes a look outside
         self._toys: dict[Digest, Toy] = {}
         self._names: dict[Digest, list[str]] = {}
         self._builder = DefinitionBuilder()
@@ -172,7 +173,11 @@ class ToyOp:
             Dep(self._content_of(index), "tens") if index in toy.content else Dep()
             for index in range(len(self._input_names))
         )
-        return CacheMap(digest_of((toy.name, toy.plus, tuple(sorted(toy.content)))), deps)
+        digest = digest_of((toy.name, toy.plus, tuple(sorted(toy.content))))
+        pin = self._log.pins.get(toy.name)
+        if pin is not None:
+            return CacheMap(None, deps, pin=lambda: digest_of((digest, pin())))
+        return CacheMap(digest, deps)
 
     def execute(self, job: Job, inputs: Sequence[int]) -> Executed[int]:
         """See Op."""

@@ -91,7 +91,9 @@ def _handler(server: WebServer) -> type[BaseHTTPRequestHandler]:
             for name, value in reply.headers.items():
                 self.send_header(name, value)
             if reply.status != 304 and "Transfer-Encoding" not in reply.headers:
-                self.send_header("Content-Length", str(len(reply.body) if reply.length is None else reply.length))
+                self.send_header(
+                    "Content-Length", str(len(reply.body) if reply.length is None else reply.length)
+                )
             if reply.length is not None:
                 self.close_connection = True
             self.end_headers()

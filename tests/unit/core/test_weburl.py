@@ -41,7 +41,9 @@ def test_shown(url: str, seen: str) -> None:
     assert shown(url) == seen
 
 
-@pytest.mark.parametrize("url", ["https://", "https:///a", "https://h:x/a", "https://h/a\nb", "https://h/%00", "http://[h"])
+@pytest.mark.parametrize(
+    "url", ["https://", "https:///a", "https://h:x/a", "https://h/a\nb", "https://h/%00", "http://[h"]
+)
 def test_no_address(url: str) -> None:
     """What nothing can be fetched from is refused before anybody is asked."""
     with pytest.raises(InvalidUrl):

@@ -88,7 +88,11 @@ def test_login_stays_at_its_host(server: WebServer, client: HttpWebClient) -> No
     server.answers["/c"] = Reply(200, b"c")
     get(client, server.url("/a"), authorization="Bearer canary")
 
-    assert [each.headers["Authorization"] for each in server.asked] == ["Bearer canary", "Bearer canary", None]
+    assert [each.headers["Authorization"] for each in server.asked] == [
+        "Bearer canary",
+        "Bearer canary",
+        None,
+    ]
 
 
 def test_login_of_the_address(server: WebServer, client: HttpWebClient) -> None:
@@ -102,7 +106,9 @@ def test_login_of_the_address(server: WebServer, client: HttpWebClient) -> None:
     assert "canary" not in str(caught.value) + str(caught.value.hint)
 
 
-@pytest.mark.parametrize(("status", "kind"), [(404, WebNotFound), (410, WebNotFound), (401, WebDenied), (403, WebDenied)])
+@pytest.mark.parametrize(
+    ("status", "kind"), [(404, WebNotFound), (410, WebNotFound), (401, WebDenied), (403, WebDenied)]
+)
 def test_refusals(server: WebServer, client: HttpWebClient, status: int, kind: type[WebFailed]) -> None:
     """What a server refuses is not asked for again."""
     server.answers["/f"] = Reply(status)
@@ -133,7 +139,9 @@ def test_too_large(server: WebServer, client: HttpWebClient) -> None:
     server.answers["/f"] = Reply(200, b"x" * 11)
     with pytest.raises(WebTooLarge):
         get(client, server.url("/f"), limit=10)
-    server.answers["/f"] = Reply(200, b"b\r\n" + b"x" * 11 + b"\r\n0\r\n\r\n", {"Transfer-Encoding": "chunked"})
+    server.answers["/f"] = Reply(
+        200, b"b\r\n" + b"x" * 11 + b"\r\n0\r\n\r\n", {"Transfer-Encoding": "chunked"}
+    )
     with pytest.raises(WebTooLarge):
         get(client, server.url("/f"), limit=10)
 
