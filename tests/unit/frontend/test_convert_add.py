@@ -38,7 +38,7 @@ def add(line: str) -> FrontendResult:
 
 
 def test_url() -> None:
-    """A URL is a source of its own: one file, named by its path, not unpacked, with no wildcard in its name."""
+    """A URL is a source of its own: one file, named by its path, not unpacked, never a wildcard."""
     result = add("ADD --chown=1:2 --chmod=644 https://h/a/b*.tgz?x=1 /d/")
 
     assert sources(result) == [
@@ -74,7 +74,7 @@ def test_url() -> None:
     ],
 )
 def test_unpack(line: str, unpacks: bool) -> None:
-    """Archives of the context are unpacked unless it is forbidden, those of URLs only where it is asked for."""
+    """Archives of the context are unpacked unless it is forbidden, those of URLs only on request."""
     assert [action.unpacks for action in actions(add(line))] == [unpacks]
 
 
