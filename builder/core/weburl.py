@@ -12,6 +12,7 @@ if TYPE_CHECKING:  # every build imports this module, few have an address in the
 
 UNNAMED = "__unnamed__"  # as BuildKit calls a file whose address has no name in it
 _HTTP = re.compile(r"https?://", re.IGNORECASE)
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://[^\s\"',]+", re.IGNORECASE)
 _HIDDEN = "xxxxx"  # as Go's url.Redacted writes a password
 # Parameters that hold a key to the file rather than name it: signed links of object stores, API tokens.
 _SECRET = re.compile(
@@ -83,6 +84,11 @@ def shown(url: str) -> str:
     except ValueError:
         return re.sub(r"//[^/@]*@", "//", url)
     return bare
+
+
+def all_shown(text: str) -> str:
+    """The same for every address in a longer text."""
+    return _ADDRESS.sub(lambda found: shown(found[0]), text) if "://" in text else text
 
 
 def _bare(parts: SplitResult) -> str:

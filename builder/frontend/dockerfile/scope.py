@@ -10,6 +10,7 @@ from builder.core.events import Warned
 from builder.core.location import Location
 from builder.core.platform import Platform
 from builder.core.reference import Reference
+from builder.core.weburl import all_shown
 from builder.frontend.dockerfile.node import Word
 from builder.frontend.dockerfile.suggest import did_you_mean
 from builder.frontend.dockerfile.words import Expansion, Mode, expand, expand_words
@@ -76,7 +77,8 @@ class Scope:
             expansion = expand(text, env, mode)
         except PybuildError:
             expansion = Expansion(text)
-        keyword, blank, rest = expansion.text.partition(" ")
+        text = expansion.text if is_run else all_shown(expansion.text)
+        keyword, blank, rest = text.partition(" ")
         return keyword.upper() + blank + rest
 
     def resolve(self, text: str, platform: Platform, location: Location) -> ResolvedImage:

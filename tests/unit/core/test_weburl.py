@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from builder.core.weburl import UNNAMED, InvalidUrl, check_url, file_name, is_http, shown, without_login
+from builder.core.weburl import UNNAMED, InvalidUrl, all_shown, check_url, file_name, is_http, shown, without_login
 
 
 @pytest.mark.parametrize(
@@ -60,6 +60,14 @@ def test_login() -> None:
     """A login in an address is taken out of it, decoded."""
     assert without_login("https://a:b%40c@h/x") == ("https://h/x", "a:b@c")
     assert without_login("https://h/x") == ("https://h/x", "")
+
+
+def test_all_shown() -> None:
+    """Every address of a line is made fit to be seen; the rest stays."""
+    line = 'ADD ["https://u:p@h/a", "ssh://git@h/r"] https://h/?sig=x&v=1 http:/x /'
+
+    assert all_shown(line) == 'ADD ["https://h/a", "ssh://h/r"] https://h/?sig=xxxxx&v=1 http:/x /'
+    assert all_shown("COPY a /") == "COPY a /"
 
 
 def test_scheme() -> None:
