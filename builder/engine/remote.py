@@ -34,6 +34,8 @@ def open_remote(engine: Engine, recorder: Recorder, blobs: Mapping[str, Path]) -
         def note(reference: str, commit: str) -> None:
             recorder.note("commit", reference, commit)
 
-        return GitRepositories(engine.state.scratch, note, path=engine.config.path, proxies=engine.config.proxies)
+        return GitRepositories(
+            engine.state.scratch, note, path=engine.config.path, proxies=engine.config.proxies
+        )
 
     return RemoteSources(files, git, blobs)

@@ -15,6 +15,7 @@ from builder.core.job import Job
 from builder.fs.tree import DirectoryTree, resolve
 from builder.source.gitcli import GitProgram
 from builder.source.interface import GitFailed, GitNotInstalled, GitRefNotFound, SourceChanged
+from builder.source.secrets import secret_line
 
 _PEELED = "^{}"  # what ls-remote appends to a tag object's name, for the commit that it means
 
@@ -163,23 +164,18 @@ def _headers(reference: GitReference, job: Job) -> Mapping[str, str]:
     origin = f"{parts.scheme}://{parts.netloc}/"
     if reference.login:
         return {origin: f"Basic {_base64(reference.login)}"}
-    secrets = job.session.secrets
     for suffix in (f".{parts.netloc}", f".{parts.hostname}", ""):
-        if f"GIT_AUTH_HEADER{suffix}" in secrets:
-            return {origin: _text(secrets[f"GIT_AUTH_HEADER{suffix}"])}
-        if f"GIT_AUTH_TOKEN{suffix}" in secrets:
-            token = _text(secrets[f"GIT_AUTH_TOKEN{suffix}"])
+        header = secret_line(job, f"GIT_AUTH_HEADER{suffix}")
+        if header is not None:
+            return {origin: header}
+        token = secret_line(job, f"GIT_AUTH_TOKEN{suffix}")
+        if token is not None:
             return {origin: f"Basic {_base64(f'x-access-token:{token}')}"}
     return {}
 
 
 def _base64(text: str) -> str:
     return base64.b64encode(text.encode("utf-8", "surrogateescape")).decode("ascii")
-
-
-def _text(secret: bytes) -> str:
-    lines = secret.decode("utf-8", "surrogateescape").strip().splitlines()
-    return lines[0] if lines else ""
 
 
 # -- trees --------------------------------------------------------------------------------------------------

@@ -35,7 +35,8 @@ _SETTINGS = {
     "submodule.recurse": "false",
 }
 # Neither the user's ssh configuration, which can run programs, nor questions.
-_SSH = "ssh -F none -o BatchMode=yes -o StrictHostKeyChecking=yes -o ConnectTimeout=30"
+# Keys come from the agent that --ssh names, never from the user's files.
+_SSH = "ssh -F none -o IdentityFile=none -o BatchMode=yes -o StrictHostKeyChecking=yes -o ConnectTimeout=30"
 _MAX_WORDS = 600  # characters of git's own complaint
 
 
@@ -53,7 +54,10 @@ class GitProgram:
         cancel: Cancel,
         protocols: str = _PROTOCOLS,
     ) -> None:
-        """``path`` is where programs are looked for; ``headers`` are Authorization headers by address prefix: they go to no other one."""
+        """``path`` is where programs are looked for.
+
+        ``headers`` are Authorization headers by the beginning of addresses; they go to no other ones.
+        """
         self._home = home
         self._cancel = cancel
         settings = [*_SETTINGS.items()]

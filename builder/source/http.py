@@ -18,6 +18,7 @@ from builder.core.events import StepProgress
 from builder.core.job import Job
 from builder.core.weburl import shown
 from builder.source.interface import FilePin, RemoteFile, SourceChanged, seconds_of
+from builder.source.secrets import has_secret, secret_line
 from builder.store.interface import Rows
 
 if TYPE_CHECKING:  # imports urllib3 when it is made
@@ -113,7 +114,7 @@ class HttpFiles:
 
     def key_names(self, file: RemoteFile, job: Job) -> tuple[str, ...]:
         """See FileSource."""
-        return tuple(name for name in _secret_names(file.url) if name in job.session.secrets)[:1]
+        return tuple(name for name in _secret_names(file.url) if has_secret(job, name))[:1]
 
     @cached_property
     def _web(self) -> WebClient:
@@ -238,13 +239,8 @@ def _secret_names(url: str) -> tuple[str, str]:
 
 def _login(url: str, job: Job) -> Mapping[str, str]:
     header, token = _secret_names(url)
-    secrets = job.session.secrets
-    if header in secrets:
-        return {"Authorization": _text(secrets[header])}
-    return {"Authorization": f"Bearer {_text(secrets[token])}"} if token in secrets else {}
-
-
-def _text(secret: bytes) -> str:
-    # One line: what follows would become a header of its own.
-    lines = secret.decode("utf-8", "surrogateescape").strip().splitlines()
-    return lines[0] if lines else ""
+    value = secret_line(job, header)
+    if value is None:
+        key = secret_line(job, token)
+        value = None if key is None else f"Bearer {key}"
+    return {} if value is None else {"Authorization": value}

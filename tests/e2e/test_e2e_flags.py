@@ -25,14 +25,14 @@ RUN echo second > /second
 # with a value that Docker would take.
 _REFUSED = {
     "--annotation": "a=b", "--attest": "type=sbom",
-    "--build-context": "other=.", "--builder": "default", "--cache-from": "user/app:cache",
+    "--builder": "default", "--cache-from": "user/app:cache",
     "--cache-to": "type=inline", "--call": "check", "--check": None, "--load": None,
     "--metadata-file": "m.json", "--output": "type=docker",
     "-o": "out", "--provenance": "false", "--push": None, "--sbom": "true", "--secret": "id=x,src=y",
     "--ssh": "default",
 }  # fmt: skip
 _BUILT = (
-    "--add-host --allow --build-arg --cgroup-parent --file --iidfile --label --network --no-cache"
+    "--add-host --allow --build-arg --build-context --cgroup-parent --file --iidfile --label --network --no-cache"
     " --no-cache-filter --platform --progress --pull --quiet --shm-size --tag --target --ulimit"
 ).split()
 _BUILDX = (

@@ -100,7 +100,8 @@ def test_unpack(pybuild: Pybuild, server: WebServer, tmp_path: Path) -> None:
     url = server.url("/a.tgz")
     project = write_project(
         tmp_path / "p",
-        f"FROM busybox\nADD {url} /a/\nADD --unpack=true {url} /b/\nADD l.tgz /c/\nADD --unpack=false l.tgz /d/\n",
+        f"FROM busybox\nADD {url} /a/\nADD --unpack=true {url} /b/\nADD l.tgz /c/\n"
+        "ADD --unpack=false l.tgz /d/\n",
         {"l.tgz": archive({"in": "x"})},
     )
     pybuild.build(project, "-t", "x")

@@ -2,7 +2,16 @@ from __future__ import annotations
 
 import pytest
 
-from builder.core.weburl import UNNAMED, InvalidUrl, all_shown, check_url, file_name, is_http, shown, without_login
+from builder.core.weburl import (
+    UNNAMED,
+    InvalidUrl,
+    all_shown,
+    check_url,
+    file_name,
+    is_http,
+    shown,
+    without_login,
+)
 
 
 @pytest.mark.parametrize(
