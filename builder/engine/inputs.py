@@ -258,7 +258,9 @@ class _Reader:
         return f"{self._engine.snapshots.directory(snapshot)}/{_FILE}"
 
     def _dockerfile_of_stdin(self) -> bytes:
-        return _read(_standard_input(), "standard input")
+        data = _read(_standard_input(), "standard input")
+        self._recorder.note("input", STDIN, str(Digest.of(data)))
+        return data
 
     def _spool(self, stream: BinaryIO) -> tuple[Path, Digest]:
         path = self._engine.state.scratch / "stdin"
@@ -268,7 +270,9 @@ class _Reader:
                 self._engine.job.cancel.check()
                 hasher.update(data)
                 file.write(data)
-        return path, Digest.from_hash(hasher)
+        digest = Digest.from_hash(hasher)
+        self._recorder.note("input", STDIN, str(digest))
+        return path, digest
 
 
 def _fragment(text: str) -> str:

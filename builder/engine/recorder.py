@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 class Seen(NamedTuple):
-    """One outside input. ``kind``: file, absent, directory, environment, reference, secret, version."""
+    """One outside input.
+
+    ``kind``: file, absent, directory, environment, reference, url, commit, input, secret, version.
+    """
 
     kind: str
     name: str
