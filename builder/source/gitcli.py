@@ -131,7 +131,10 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 def _complaint(arguments: Sequence[str], words: str) -> str:
     lines = [line.strip() for line in words.splitlines() if line.strip()]
-    said = [line for line in lines if line.startswith(("fatal:", "error:", "remote:"))] or lines[-3:]
+    # What ssh says comes first, and in no form.
+    said = [
+        line for n, line in enumerate(lines) if n == 0 or line.startswith(("fatal:", "error:", "remote:"))
+    ]
     text = "; ".join(line.removeprefix("fatal: ").removeprefix("error: ") for line in said)
     text = "".join(c if c.isprintable() else " " for c in text)[:_MAX_WORDS]
     return f"git {arguments[0]} failed: {text or 'it does not say why'}"
