@@ -64,7 +64,7 @@ def test_ulimits(text: str, expected: Ulimit) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "", "nofile", "nofile=", "nofile=x", "nofile=1:2:3", "nofile=1:", "nofile=-2", "files=1", "nofile=2:1",
+        "", "nofile", "nofile=", "nofile=x", "nofile=1:2:3", "nofile=1:", "nofile=-2", "files=1", "core=2:1",
         "nofile=-1:5", f"nofile={2**63}", "NOFILE=1",
     ],
 )  # fmt: skip

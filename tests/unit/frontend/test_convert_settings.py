@@ -148,7 +148,7 @@ RUN 3
     ],
 )
 def test_no_cache_filter(names: set[str], expected: list[str]) -> None:
-    """2.1 --no-cache-filter: RUN and COPY of the stages of these names, in any case; not of their children."""
+    """2.1 --no-cache-filter: RUN and COPY of the stages of these names; not of their children."""
     converted = convert(_STAGES, uncached_stages=frozenset(names))
     found = [vertex.name.partition("] ")[2] for _, vertex in converted.definition if vertex.ignores_cache]
 
