@@ -26,7 +26,7 @@ RUN echo second > /second
 _REFUSED = {
     "--annotation": "a=b", "--attest": "type=sbom",
     "--build-context": "other=.", "--builder": "default", "--cache-from": "user/app:cache",
-    "--cache-to": "type=inline", "--call": "check", "--check": None, "--load": None,
+    "--cache-to": "type=inline", "--call": "check", "--load": None,
     "--metadata-file": "m.json", "--output": "type=docker",
     "-o": "out", "--provenance": "false", "--push": None, "--sbom": "true", "--secret": "id=x,src=y",
     "--ssh": "default",
