@@ -89,4 +89,4 @@ class Frontend(Protocol):
         """Pure apart from ``bridge``. Raises PybuildError with a location; SeveralErrors holds several."""
 
     def check(self, request: FrontendRequest, bridge: Bridge) -> CheckResult:
-        """Without a target, of all stages. Raises what the bridge raises if it cannot answer at all."""
+        """Without a target, of all stages. Raises Cancelled."""

@@ -32,7 +32,7 @@ _REFUSED = {
     "--ssh": "default",
 }  # fmt: skip
 _BUILT = (
-    "--add-host --allow --build-arg --cgroup-parent --file --iidfile --label --network --no-cache"
+    "--add-host --allow --build-arg --cgroup-parent --check --file --iidfile --label --network --no-cache"
     " --no-cache-filter --platform --progress --pull --quiet --shm-size --tag --target --ulimit"
 ).split()
 _BUILDX = (

@@ -112,8 +112,10 @@ class DockerfileFrontend:
             conversion.run(is_check=is_check)
         except PybuildError as error:
             # Who has something to mend anyway need not hear of a registry that does not answer.
-            if isinstance(error, Cancelled) or not errors:
+            if isinstance(error, Cancelled) or not (errors or is_check):
                 raise
+            if not errors:
+                errors.append(error)
         return conversion
 
 
@@ -291,7 +293,7 @@ class _Conversion:
             return self._scope.resolve(text, platform, word.location)
         except PybuildError as error:
             near = closest(text, [stage.name for stage in self._stages.all if stage.name])
-            if near is not None and error.kind in (Kind.NOT_FOUND, Kind.DENIED):
+            if near is not None and error.kind in (Kind.NOT_FOUND, Kind.DENIED, Kind.UNAVAILABLE):
                 error.hint = f'did you mean the stage "{near}"?'
             raise
 

@@ -356,12 +356,15 @@ class Unreachable(PybuildError):
 
 
 def test_a_silent_registry_is_asked_once() -> None:
-    """What no edit of the file mends ends the search."""
+    """What no edit of the file mends ends the search; what shows without it is kept."""
     bridge = Offline()
-    with pytest.raises(Unreachable):
-        check("FROM a\nFROM b\nFROM c", bridge=bridge)
+    result = check("FROM a AS A\nFROM b\nFROM c", bridge=bridge)
 
+    assert [error.code for error in result.errors] == ["unreachable"]
+    assert [warning.rule for warning in result.warnings] == ["StageNameCasing"]
     assert len(bridge.asked) == 1
+    with pytest.raises(Unreachable):
+        convert("FROM a\nFROM b", bridge=Offline())
 
 
 def test_mistakes_are_reported_without_a_registry() -> None:
