@@ -12,6 +12,7 @@ from typer.core import TyperOption
 
 from builder.cli.context import opened, rendered
 from builder.cli.failures import WithSource
+from builder.cli.render.text import counted
 from builder.cli.step_options import (
     AddHost,
     Allow,
@@ -35,7 +36,7 @@ from builder.core.platform import Platform
 UNBUILT = {
     "--annotation": True, "--attest": True, "--build-context": True,
     "--builder": True, "--cache-from": True, "--cache-to": True, "--call": True,
-    "--check": False, "--load": False, "--metadata-file": True, "--output": True,
+    "--load": False, "--metadata-file": True, "--output": True,
     "--provenance": True, "--push": False, "--sbom": True, "--secret": True,
     "--ssh": True,
 }  # fmt: skip
@@ -111,6 +112,9 @@ def build(
     cpuset_cpus: CpusetCpus = None,
     pids_limit: PidsLimit = None,
     cgroup_parent: CgroupParent = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Build nothing: show what `pybuild check` finds.")
+    ] = False,
 ) -> None:
     """Build an image from a Dockerfile."""
     from builder.engine.build import DEFAULT_PARALLELISM, BuildRequest, BuildSource
@@ -131,17 +135,17 @@ def build(
     )
     recorder, source = Recorder(os.environ), BuildSource()
     request = BuildRequest(
-        context=_context(path),
-        file=_file(file),
+        context=context_of(path),
+        file=file_of(file),
         tags=tags or (),
         target=target,
-        build_args=_build_args(
+        build_args=build_args_of(
             [*_argument_lines(build_arg_files or (), recorder), *(build_args or ())], recorder.environment
         ),
         labels=_pairs(labels or ()),
-        pull=_choice("--pull", pull, ("missing", "always", "never"), {"true": "always", "false": "missing"}),
+        pull=choice("--pull", pull, ("missing", "always", "never"), {"true": "always", "false": "missing"}),
         network=_network(network),
-        platform=_platform(platform or ()),
+        platform=platform_of(platform or ()),
         is_cache_ignored=no_cache,
         uncached_stages=names_of(no_cache_filter),
         settings=settings_of(
@@ -154,6 +158,11 @@ def build(
         ),
         parallelism=jobs or DEFAULT_PARALLELISM,
     )
+    if check:
+        from builder.cli.check import report
+
+        report(context, request, recorder, "text")
+        return
     with rendered("quiet" if quiet else progress, lambda name: source.data) as renderer:
         try:
             with opened(context, renderer) as engine:
@@ -169,6 +178,8 @@ def build(
         print(outcome.image)
     elif progress != "rawjson":
         named = "".join(f" as {tag.familiar()}" for tag in outcome.tags)
+        if renderer.findings:
+            typer.echo(counted(renderer.findings, "warning") + " found by the build checks", err=True)
         typer.echo(f"built {outcome.image}{named}", err=True)
 
 
@@ -216,7 +227,7 @@ def _refuse(name: str) -> Any:
     return callback
 
 
-def _context(path: str) -> Path:
+def context_of(path: str) -> Path:
     if path == "-":
         raise Unsupported("a context on standard input is not built yet", hint="name a folder")
     if "://" in path or path.startswith("git@"):
@@ -226,7 +237,7 @@ def _context(path: str) -> Path:
     return Path(path)
 
 
-def _file(file: str | None) -> Path | None:
+def file_of(file: str | None) -> Path | None:
     if file == "-":
         raise Unsupported("a Dockerfile on standard input is not built yet", hint="write it to a file")
     return Path(file) if file is not None else None
@@ -245,7 +256,7 @@ def _argument_lines(files: Sequence[Path], recorder: Any) -> list[str]:
     return lines
 
 
-def _build_args(given: Sequence[str], environment: Any) -> Mapping[str, str]:
+def build_args_of(given: Sequence[str], environment: Any) -> Mapping[str, str]:
     found = {}
     for argument in given:
         name, equals, value = argument.partition("=")
@@ -271,17 +282,17 @@ def _pairs(labels: Sequence[str]) -> Mapping[str, str]:
 
 
 def _network(mode: str | None) -> str | None:
-    return None if mode is None else _choice("--network", mode, ("default", "host", "none"), {})
+    return None if mode is None else choice("--network", mode, ("default", "host", "none"), {})
 
 
-def _choice(option: str, value: str, choices: Sequence[str], aliases: Mapping[str, str]) -> Any:
+def choice(option: str, value: str, choices: Sequence[str], aliases: Mapping[str, str]) -> Any:
     value = aliases.get(value, value)
     if value not in choices:
         raise InvalidOption(f'{option} cannot be "{value}"', hint=f"it is one of {', '.join(choices)}")
     return value
 
 
-def _platform(given: Sequence[str]) -> Platform | None:
+def platform_of(given: Sequence[str]) -> Platform | None:
     names = [name for text in given for name in text.split(",")]
     if len(names) > 1:
         raise Unsupported(

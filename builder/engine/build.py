@@ -19,13 +19,14 @@ from builder.core.platform import Platform
 from builder.core.reference import Reference
 from builder.engine.assemble import Engine
 from builder.engine.bridge import SourceBridge
-from builder.engine.context import open_context, read_dockerfile
+from builder.engine.context import Dockerfile, open_context, read_dockerfile
 from builder.engine.logs import LoggingProgress
 from builder.engine.parses import StoredParses
 from builder.engine.recorder import Recorder
 from builder.exporter.image import finish_image
 from builder.exporter.layers import Layers
 from builder.frontend.dockerfile.convert import DockerfileFrontend
+from builder.frontend.dockerfile.lint import LintViolation
 from builder.frontend.interface import FrontendRequest, FrontendResult
 from builder.llb.definition import Definition
 from builder.llb.ops import ExecOp, FileOp, MergeOp
@@ -89,11 +90,7 @@ def build(
     tags = tuple(Reference.parse(tag).with_default_tag() for tag in request.tags)
     started_at, build_id = time.time(), os.urandom(8).hex()
     recorder.note("version", "pybuild", __version__)
-    if not request.context.is_dir():
-        raise ContextNotFound(
-            f'the build context "{request.context}" is not a directory',
-            hint="the last argument of `pybuild build` is the folder with the files to copy, often just .",
-        )
+    check_context(request.context)
     dockerfile = read_dockerfile(request.context, request.file, recorder)
     source.name, source.data = dockerfile.name, dockerfile.data
     with (
@@ -104,11 +101,11 @@ def build(
     ):
         job = Job(build_id, engine.job.session, logged, engine.job.cancel)
         bridge = SourceBridge(engine.sources, request.pull, recorder, job)
-        converted = DockerfileFrontend().convert(
-            _frontend_request(engine, request, dockerfile.data, dockerfile.name), bridge
-        )
+        converted = DockerfileFrontend().convert(frontend_request(engine, request, dockerfile), bridge)
         for warning in converted.warnings:
             job.progress.emit(warning)
+        if converted.violated:
+            raise LintViolation(converted.violated)
         _check_platforms(converted.definition)
         layers = Layers(engine.snapshots, engine.content)
         resolver = OpResolver(engine.snapshots, engine.executor, {"context": context}, bridge.image)
@@ -133,6 +130,15 @@ def build(
             image = _publish(engine, layers, converted, top, tags)
             _record(engine, job, started_at, recorder, image, tags)
     return BuildOutcome(image, tags)
+
+
+def check_context(path: Path) -> None:
+    """Raises ContextNotFound."""
+    if not path.is_dir():
+        raise ContextNotFound(
+            f'the build context "{path}" is not a directory',
+            hint="the last argument of `pybuild build` is the folder with the files to copy, often just .",
+        )
 
 
 def _publish(
@@ -163,11 +169,12 @@ def _record(
         )
 
 
-def _frontend_request(engine: Engine, request: BuildRequest, data: bytes, name: str) -> FrontendRequest:
+def frontend_request(engine: Engine, request: BuildRequest, dockerfile: Dockerfile) -> FrontendRequest:
+    """What the frontend is asked, for a build or a check."""
     host = Platform.host()
     return FrontendRequest(
-        source=data,
-        file=name,
+        source=dockerfile.data,
+        file=dockerfile.name,
         build_args=request.build_args,
         target=request.target,
         labels=request.labels,
@@ -178,6 +185,7 @@ def _frontend_request(engine: Engine, request: BuildRequest, data: bytes, name: 
         uncached_stages=request.uncached_stages,
         settings=request.settings,
         parse_cache=StoredParses(engine.database, engine.warm_up),
+        excluding=dockerfile.excluding,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from builder.core.errors import Unsupported
+from builder.core.location import Location
 from builder.frontend.dockerfile.convert_run import inline_file
 from builder.frontend.dockerfile.instructions import Copy, InvalidArguments, InvalidFlag, Workdir
 from builder.frontend.dockerfile.node import Heredoc, Word
@@ -46,7 +47,10 @@ def convert_copy(state: StageState, copy: Copy, source: Edge | None, *, is_trigg
     if copying.sources:
         # One input for all sources: they come from one place.
         inputs.append(source if source is not None else state.scope.context())
-        actions += [_source_action(copy, copying, len(inputs) - 1, text) for text in copying.sources]
+        actions += [
+            _source_action(copy, copying, len(inputs) - 1, text, word.location)
+            for word, text in zip(copy.sources, copying.sources, strict=True)
+        ]
     for heredoc in copy.heredocs:
         inputs.append(_inline_file(state, copy, heredoc))
         actions.append(_action(copying, len(inputs) - 1, heredoc.name, allows_wildcards=False))
@@ -110,7 +114,7 @@ def _action(
     )
 
 
-def _source_action(copy: Copy, copying: _Copying, number: int, source: str) -> CopyAction:
+def _source_action(copy: Copy, copying: _Copying, number: int, source: str, location: Location) -> CopyAction:
     base, pattern = _at_pivot(source) if copy.has("--parents") else (source, "")
     return replace(
         _action(copying, number, base),
@@ -119,6 +123,7 @@ def _source_action(copy: Copy, copying: _Copying, number: int, source: str) -> C
         includes=(pattern,) if pattern else (),
         excludes=tuple(word.text for word in copy.excludes),
         location_hint=source,
+        location=location,
     )
 
 
