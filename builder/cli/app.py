@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 # name → where it is, and a line of help. A command's module is imported when the command is run.
 COMMANDS = {
     "build": ("builder.cli.build:build", "Build an image from a Dockerfile."),
+    "check": ("builder.cli.check:check", "Check a Dockerfile without building it."),
     "run": ("builder.cli.container:run", "Run a command in a new container."),
     "ps": ("builder.cli.container:ps", "List containers."),
     "rm": ("builder.cli.container:rm", "Remove containers."),

@@ -12,6 +12,7 @@ from typer.core import TyperOption
 
 from builder.cli.context import opened, rendered
 from builder.cli.failures import WithSource
+from builder.cli.render.text import counted
 from builder.cli.step_options import (
     AddHost,
     Allow,
@@ -34,7 +35,7 @@ from builder.core.platform import Platform
 # Options of `docker buildx build` that have no effect yet: refused by name. True: they take a value.
 UNBUILT = {
     "--annotation": True, "--attest": True, "--builder": True, "--cache-from": True, "--cache-to": True,
-    "--call": True, "--check": False, "--load": False, "--metadata-file": True, "--output": True,
+    "--call": True, "--load": False, "--metadata-file": True, "--output": True,
     "--provenance": True, "--push": False, "--sbom": True, "--secret": True, "--ssh": True,
 }  # fmt: skip
 _SHORT = {"--output": "-o"}
@@ -115,6 +116,9 @@ def build(
     cpuset_cpus: CpusetCpus = None,
     pids_limit: PidsLimit = None,
     cgroup_parent: CgroupParent = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Build nothing: show what `pybuild check` finds.")
+    ] = False,
 ) -> None:
     """Build an image from a Dockerfile."""
     from builder.engine.build import DEFAULT_PARALLELISM, BuildRequest, BuildSource
@@ -140,13 +144,13 @@ def build(
         named_contexts=_named_contexts(build_contexts or ()),
         tags=tags or (),
         target=target,
-        build_args=_build_args(
+        build_args=build_args_of(
             [*_argument_lines(build_arg_files or (), recorder), *(build_args or ())], recorder.environment
         ),
         labels=_pairs(labels or ()),
-        pull=_choice("--pull", pull, ("missing", "always", "never"), {"true": "always", "false": "missing"}),
+        pull=choice("--pull", pull, ("missing", "always", "never"), {"true": "always", "false": "missing"}),
         network=_network(network),
-        platform=_platform(platform or ()),
+        platform=platform_of(platform or ()),
         is_cache_ignored=no_cache,
         uncached_stages=names_of(no_cache_filter),
         settings=settings_of(
@@ -159,6 +163,11 @@ def build(
         ),
         parallelism=jobs or DEFAULT_PARALLELISM,
     )
+    if check:
+        from builder.cli.check import report
+
+        report(context, request, recorder, "text")
+        return
     with rendered("quiet" if quiet else progress, lambda name: source.data) as renderer:
         try:
             with opened(context, renderer) as engine:
@@ -174,6 +183,8 @@ def build(
         print(outcome.image)
     elif progress != "rawjson":
         named = "".join(f" as {tag.familiar()}" for tag in outcome.tags)
+        if renderer.findings:
+            typer.echo(counted(renderer.findings, "warning") + " found by the build checks", err=True)
         typer.echo(f"built {outcome.image}{named}", err=True)
 
 
@@ -248,7 +259,7 @@ def _argument_lines(files: Sequence[Path], recorder: Any) -> list[str]:
     return lines
 
 
-def _build_args(given: Sequence[str], environment: Any) -> Mapping[str, str]:
+def build_args_of(given: Sequence[str], environment: Any) -> Mapping[str, str]:
     found = {}
     for argument in given:
         name, equals, value = argument.partition("=")
@@ -274,17 +285,17 @@ def _pairs(labels: Sequence[str]) -> Mapping[str, str]:
 
 
 def _network(mode: str | None) -> str | None:
-    return None if mode is None else _choice("--network", mode, ("default", "host", "none"), {})
+    return None if mode is None else choice("--network", mode, ("default", "host", "none"), {})
 
 
-def _choice(option: str, value: str, choices: Sequence[str], aliases: Mapping[str, str]) -> Any:
+def choice(option: str, value: str, choices: Sequence[str], aliases: Mapping[str, str]) -> Any:
     value = aliases.get(value, value)
     if value not in choices:
         raise InvalidOption(f'{option} cannot be "{value}"', hint=f"it is one of {', '.join(choices)}")
     return value
 
 
-def _platform(given: Sequence[str]) -> Platform | None:
+def platform_of(given: Sequence[str]) -> Platform | None:
     names = [name for text in given for name in text.split(",")]
     if len(names) > 1:
         raise Unsupported(

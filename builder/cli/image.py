@@ -123,6 +123,8 @@ def rmi(
 
 
 class _InvalidFormat(PybuildError):
+    """``--format`` is neither table nor json."""
+
     code = "invalid-format"
 
 

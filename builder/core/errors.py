@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from typing import Self
 
 from builder.core.location import Location
@@ -50,6 +51,17 @@ class Unsupported(PybuildError):
 
     kind = Kind.UNSUPPORTED
     code = "unsupported"
+
+
+class SeveralErrors(PybuildError):
+    """Mistakes that were found together, in the order of the text; ``errors`` are at least two."""
+
+    kind = Kind.INVALID
+    code = "several-errors"
+
+    def __init__(self, errors: Sequence[PybuildError]) -> None:
+        super().__init__(f"{len(errors)} errors")
+        self.errors = tuple(errors)
 
 
 class Cancelled(PybuildError):

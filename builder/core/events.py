@@ -60,6 +60,7 @@ class Warned(NamedTuple):
     message: str
     hint: str | None
     location: Location | None
+    rule: str | None = None  # of the build checks: the one that the Dockerfile breaks
 
 
 Event = StepQueued | StepStarted | StepLog | StepProgress | StepFinished | Warned

@@ -8,8 +8,6 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from builder import __version__
 from builder.core.digest import Digest
@@ -19,24 +17,19 @@ from builder.core.limits import StepSettings
 from builder.core.platform import Platform
 from builder.core.reference import Reference
 from builder.engine.assemble import Engine
-from builder.engine.bridge import SourceBridge
-from builder.engine.inputs import Asked, Inputs, open_inputs
 from builder.engine.logs import LoggingProgress
-from builder.engine.parses import StoredParses
+from builder.engine.prepare import prepare
 from builder.engine.recorder import Recorder
 from builder.exporter.image import finish_image
 from builder.exporter.layers import Layers
 from builder.frontend.dockerfile.convert import DockerfileFrontend
-from builder.frontend.interface import FrontendRequest, FrontendResult
+from builder.frontend.dockerfile.lint import LintViolation
+from builder.frontend.interface import FrontendResult
 from builder.llb.definition import Definition
 from builder.llb.ops import ExecOp, FileOp, MergeOp
-from builder.ops.resolve import OpResolver
 from builder.ops.results import Result, SnapshotResult, SnapshotResults, snapshot_of
 from builder.solver.solver import Solver
-from builder.source.interface import LocalContext, PullPolicy
-
-if TYPE_CHECKING:  # most builds read no more than images and a folder
-    from builder.ops.remote import RemoteSources
+from builder.source.interface import PullPolicy
 
 # "Unlimited" as in BuildKit, short of what threads and pipes cost: a step mostly waits for its process.
 DEFAULT_PARALLELISM = 256
@@ -87,32 +80,16 @@ def build(
     tags = tuple(Reference.parse(tag).with_default_tag() for tag in request.tags)
     started_at, build_id = time.time(), os.urandom(8).hex()
     recorder.note("version", "pybuild", __version__)
-    folders: dict[str, LocalContext] = {}
-    blobs: dict[str, Path] = {}
-    asked = Asked(request.context, request.file, request.named_contexts, request.build_args)
     with contextlib.ExitStack() as stack:
         logged = stack.enter_context(LoggingProgress(progress, engine.state.logs / build_id))
         job = Job(build_id, engine.job.session, logged, engine.job.cancel)
-        bridge = SourceBridge(engine.sources, request.pull, recorder, job, engine.layout)
-
-        def remote() -> RemoteSources:
-            from builder.engine.remote import open_remote
-
-            return open_remote(engine, recorder, blobs)
-
-        resolver = OpResolver(engine.snapshots, engine.executor, folders, bridge.image, remote)
-
-        def solve(tree: Definition) -> str:
-            solver = Solver[Result](resolver, engine.cache, SnapshotResults(engine.snapshots), parallelism=1)
-            result = solver.solve(tree, job)
-            assert result is not None, "a context is never scratch"
-            return snapshot_of(result)
-
-        inputs = stack.enter_context(open_inputs(engine, recorder, asked, folders, blobs, solve))
-        source.name, source.data = inputs.dockerfile.name, inputs.dockerfile.data
-        converted = DockerfileFrontend().convert(_frontend_request(engine, request, inputs), bridge)
+        prepared = stack.enter_context(prepare(engine, request, recorder, job))
+        source.name, source.data = prepared.dockerfile.name, prepared.dockerfile.data
+        converted = DockerfileFrontend().convert(prepared.question, prepared.bridge)
         for warning in converted.warnings:
             job.progress.emit(warning)
+        if converted.violated:
+            raise LintViolation(converted.violated)
         _check_platforms(converted.definition)
         layers = Layers(engine.snapshots, engine.content)
         final = _chain_of(converted.definition)
@@ -124,7 +101,7 @@ def build(
 
         with layers:
             solver = Solver[Result](
-                resolver,
+                prepared.resolver,
                 engine.cache,
                 SnapshotResults(engine.snapshots),
                 parallelism=request.parallelism,
@@ -164,26 +141,6 @@ def _record(
             "DELETE FROM builds WHERE id NOT IN (SELECT id FROM builds ORDER BY started_at DESC LIMIT ?)",
             (_KEPT_RECORDS,),
         )
-
-
-def _frontend_request(engine: Engine, request: BuildRequest, inputs: Inputs) -> FrontendRequest:
-    host = Platform.host()
-    return FrontendRequest(
-        source=inputs.dockerfile.data,
-        file=inputs.dockerfile.name,
-        context=inputs.context,
-        named_contexts=inputs.named,
-        build_args=request.build_args,
-        target=request.target,
-        labels=request.labels,
-        platform=request.platform or host,
-        build_platform=host,
-        network=request.network,
-        ignores_cache=request.is_cache_ignored,
-        uncached_stages=request.uncached_stages,
-        settings=request.settings,
-        parse_cache=StoredParses(engine.database, engine.warm_up),
-    )
 
 
 def _check_platforms(definition: Definition) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from builder.core.errors import Kind, PybuildError
 from builder.engine.recorder import Recorder
 from builder.fs.ignore import IgnoredTree, IgnoreRules
+from builder.fs.patterns import clean
 from builder.fs.statcache import StatCache
 from builder.fs.tree import DirectoryTree
 from builder.source.interface import LocalContext
@@ -31,6 +32,20 @@ class Dockerfile(NamedTuple):
     name: str  # for messages
     data: bytes
     ignore: IgnoreRules | None
+    path: Path | None = None  # where it was found; None: it is no file of this machine
+
+    @property
+    def excluding(self) -> Callable[[str], str | None] | None:
+        """See FrontendRequest: with exceptions there is no telling by a directory's name."""
+        rules = self.ignore
+        if rules is None or any(rule.is_exception for rule in rules.rules):
+            return None
+
+        def excluding(path: str) -> str | None:
+            rule = rules.excluding(clean(path).strip("/"))
+            return None if rule is None else f'"{rule.text}", line {rule.line} of {rule.file}'
+
+        return excluding
 
 
 def read_dockerfile(context: Path, file: Path | None, recorder: Recorder) -> Dockerfile:
@@ -45,7 +60,7 @@ def read_dockerfile(context: Path, file: Path | None, recorder: Recorder) -> Doc
             ) from error
         if data is not None:
             name = str(file) if file is not None else path.name
-            return Dockerfile(name, data, ignore_rules(context, path, recorder))
+            return Dockerfile(name, data, ignore_rules(context, path, recorder), path)
     tried = " and ".join(f'"{path}"' for path in candidates)
     raise DockerfileNotFound(f"there is no Dockerfile: looked for {tried}", hint="name it with -f")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -83,9 +83,10 @@ class FrontendRequest:
     settings: StepSettings = StepSettings()
     parse_cache: ParseCache | None = None
     context: ContextSource | None = None  # of COPY; None: local://context
-    named_contexts: Mapping[str, ContextSource] = field(
-        default_factory=dict
-    )  # names as context_name has them
+    # By name, in the form of context_name.
+    named_contexts: Mapping[str, ContextSource] = field(default_factory=dict)
+    # The rule that keeps a path out of the context, in words; None: there are none, or they have exceptions.
+    excluding: Callable[[str], str | None] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,10 +100,22 @@ class FrontendResult:
     definition: Definition
     image: ImageConfig
     warnings: tuple[Warned, ...] = ()
+    violated: tuple[str, ...] = ()  # the build checks that make it a failure: error=true
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """What can be said of a source without building it, in the order of its text."""
+
+    warnings: tuple[Warned, ...]
+    errors: tuple[PybuildError, ...]
 
 
 class Frontend(Protocol):
     """Turns source text into a definition."""
 
     def convert(self, request: FrontendRequest, bridge: Bridge) -> FrontendResult:
-        """Pure apart from ``bridge``. Raises PybuildError with a location."""
+        """Pure apart from ``bridge``. Raises PybuildError with a location; SeveralErrors holds several."""
+
+    def check(self, request: FrontendRequest, bridge: Bridge) -> CheckResult:
+        """Without a target, of all stages. Raises Cancelled."""

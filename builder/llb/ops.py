@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from builder.core.canonical import unhashed
 from builder.core.limits import Limits, Ulimit
+from builder.core.location import Location
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +90,7 @@ class CopyAction:
     includes: tuple[str, ...] = ()
     excludes: tuple[str, ...] = ()
     location_hint: str = unhashed("")  # the source as the user wrote it, for messages
+    location: Location | None = unhashed()  # of that source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

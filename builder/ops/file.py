@@ -174,14 +174,17 @@ class FileOperation:
     def _select(self, tree: Tree, action: CopyAction) -> list[Match]:
         is_context = not action.keeps_owner
         place = "the build context" if is_context else "what --from names"
-        return select(
-            tree,
-            action.source,
-            allows_wildcards=action.allows_wildcards,
-            place=place,
-            shown=action.location_hint,
-            includes=action.includes,
-        )
+        try:
+            return select(
+                tree,
+                action.source,
+                allows_wildcards=action.allows_wildcards,
+                place=place,
+                shown=action.location_hint,
+                includes=action.includes,
+            )
+        except PybuildError as error:
+            raise error.at(action.location) from None
 
     def _make_directory(self, editor: TreeEditor, action: MakeDirectoryAction, job: Job) -> None:
         from builder.ops.owner import UnknownOwner, owner_of

@@ -26,13 +26,14 @@ RUN echo second > /second
 _REFUSED = {
     "--annotation": "a=b", "--attest": "type=sbom",
     "--builder": "default", "--cache-from": "user/app:cache",
-    "--cache-to": "type=inline", "--call": "check", "--check": None, "--load": None,
+    "--cache-to": "type=inline", "--call": "check", "--load": None,
     "--metadata-file": "m.json", "--output": "type=docker",
     "-o": "out", "--provenance": "false", "--push": None, "--sbom": "true", "--secret": "id=x,src=y",
     "--ssh": "default",
 }  # fmt: skip
 _BUILT = (
-    "--add-host --allow --build-arg --build-context --cgroup-parent --file --iidfile --label --network --no-cache"
+    "--add-host --allow --build-arg --build-context --cgroup-parent --check --file --iidfile --label --network"
+    " --no-cache"
     " --no-cache-filter --platform --progress --pull --quiet --shm-size --tag --target --ulimit"
 ).split()
 _BUILDX = (

@@ -28,7 +28,7 @@ def _is_enforced(err: str, option: str) -> bool:
 
 
 def test_add_host(pybuild: Pybuild, write: Write) -> None:
-    """--add-host adds lines in the given order; a new address is no new step, a new name is; none in the image."""
+    """--add-host adds lines in the given order; a new address is no new step, a new name is."""
     context = write("FROM busybox\nRUN cat /etc/hosts > /out\n")
     plain = _out(pybuild, context)
     hosts = _out(

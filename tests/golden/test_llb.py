@@ -79,7 +79,7 @@ def as_text(result: FrontendResult) -> str:
         lines.append(f"{kind} {json.dumps(entry.created_by, ensure_ascii=False)}")
     if result.warnings:
         lines.append("")
-    for message, hint, location in result.warnings:
+    for message, hint, location, _ in result.warnings:
         place = f"{location.start_line}:{location.start_column} " if location else ""
         lines.append(f"warning {place}{message} ({hint})")
     return "\n".join(lines) + "\n"

@@ -58,8 +58,8 @@ print(*sorted(set(sys.modules) - before))
         *(
             f"builder.sandbox.{name}"
             for name in (
-                "becoming", "capabilities", "child", "devices", "launcher", "mounting", "operation", "rootpath",
-                "serve", "signals", "steps", "syscalls", "users",
+                "becoming", "capabilities", "child", "devices", "launcher", "mounting", "operation",
+                "rootpath", "serve", "signals", "steps", "syscalls", "users",
             )
         ),
     }  # fmt: skip

@@ -81,6 +81,12 @@ class Renderer:
         with self._lock:
             return list(self._failed)
 
+    @property
+    def findings(self) -> int:
+        """How many warnings come from the build checks."""
+        with self._lock:
+            return sum(warning.rule is not None for warning in self._warnings)
+
     def step_name(self, step: str) -> str:
         """The name as shown; the id of a step that nobody announced."""
         with self._lock:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from builder.cli.render.excerpt import BLUE, BOLD, GREEN, RED, YELLOW, excerpt, paint
 from builder.cli.render.text import clean, escape
-from builder.core.errors import PybuildError
+from builder.core.errors import PybuildError, SeveralErrors
 from builder.core.events import Warned
 from builder.core.location import Location
 
@@ -15,6 +15,9 @@ _RULE = "------"
 
 def render_error(error: PybuildError, source: bytes | None, *, color: bool) -> str:
     """The whole report, ending in a newline; ``source`` is the file that the location is in, if known."""
+    if isinstance(error, SeveralErrors):
+        reports = [render_error(each, source, color=color) for each in error.errors]
+        return "\n".join((*reports, f"{paint(error.message, BOLD, color=color)}\n"))
     return _report(
         f"error[{error.code}]",
         RED,
@@ -28,9 +31,9 @@ def render_error(error: PybuildError, source: bytes | None, *, color: bool) -> s
 
 
 def render_warning(warning: Warned, source: bytes | None, *, color: bool) -> str:
-    """Like an error, without a code."""
+    """Like an error; its code is the build check that it comes from, if any."""
     return _report(
-        "warning",
+        "warning" if warning.rule is None else f"warning[{warning.rule}]",
         YELLOW,
         warning.message,
         warning.location,

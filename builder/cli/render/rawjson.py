@@ -55,7 +55,9 @@ class RawJson(Renderer):
         self._put("vertexes", vertex)
 
     def _on_warned(self, warning: Warned) -> None:
-        entry: dict[str, object] = {"level": 1, "short": _base64_text(warning.message)}
+        # As BuildKit has it, the rule leads the text.
+        short = warning.message if warning.rule is None else f"{warning.rule}: {warning.message}"
+        entry: dict[str, object] = {"level": 1, "short": _base64_text(short)}
         if warning.hint is not None:
             entry["detail"] = [_base64_text(warning.hint)]
         if warning.location is not None:

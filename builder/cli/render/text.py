@@ -71,6 +71,11 @@ def cells(character: str) -> int:
     return 2 if unicodedata.east_asian_width(character) in ("W", "F") else 1
 
 
+def counted(number: int, noun: str) -> str:
+    """``1 warning``, ``2 warnings``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def amount(value: int, unit: str) -> str:
     """A count, or bytes in decimal units as Docker shows them: ``357B``, ``29.78MB``."""
     if unit != "B":

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, assert_never
 
-from builder.core.errors import Unsupported
+from builder.core.errors import Cancelled, Kind, PybuildError, SeveralErrors, Unsupported
 from builder.core.image import ImageConfig
 from builder.core.platform import InvalidPlatform, Platform
 from builder.core.reference import Reference
@@ -53,14 +54,17 @@ from builder.frontend.dockerfile.instructions import (
     Volume,
     Workdir,
 )
-from builder.frontend.dockerfile.meaning import interpret
+from builder.frontend.dockerfile.lint import Linter
+from builder.frontend.dockerfile.lint_file import check_default_bases, check_file
+from builder.frontend.dockerfile.lint_stage import StageChecks, check_base_platform, check_platform_flag
 from builder.frontend.dockerfile.node import Directive, Word
-from builder.frontend.dockerfile.parser import parse
+from builder.frontend.dockerfile.reading import read, together
 from builder.frontend.dockerfile.scope import Scope, check_reference
 from builder.frontend.dockerfile.stage_state import DEFAULT_PATH, StageState
 from builder.frontend.dockerfile.stages import SCRATCH, Stage, Stages, split
+from builder.frontend.dockerfile.suggest import closest, did_you_mean
 from builder.frontend.dockerfile.triggers import read_triggers
-from builder.frontend.interface import Bridge, FrontendRequest, FrontendResult, ResolvedImage
+from builder.frontend.interface import Bridge, CheckResult, FrontendRequest, FrontendResult, ResolvedImage
 from builder.llb.definition import Definition, Vertex
 from builder.llb.ops import CopyAction, FileOp
 
@@ -75,10 +79,50 @@ class DockerfileFrontend:
     """Implements ``builder.frontend.interface.Frontend``."""
 
     def convert(self, request: FrontendRequest, bridge: Bridge) -> FrontendResult:
-        tree = parse(request.source, file=request.file, cache=request.parse_cache)
-        _check_syntax(tree.directives, request.build_args.get("BUILDKIT_SYNTAX"))
-        instructions = [interpret(node) for node in tree.nodes]
-        return _Conversion(Scope(request, bridge, escape=tree.escape), instructions).run()
+        errors: list[PybuildError] = []
+        conversion = self._converted(request, bridge, errors, is_check=False)
+        if conversion is None or errors:
+            raise together(errors)
+        return conversion.result()
+
+    def check(self, request: FrontendRequest, bridge: Bridge) -> CheckResult:
+        errors: list[PybuildError] = []
+        conversion = self._converted(request, bridge, errors, is_check=True)
+        warnings = conversion.scope.warnings if conversion is not None else ()
+        found = together(errors) if errors else None
+        if isinstance(found, SeveralErrors):
+            return CheckResult(warnings, found.errors)
+        return CheckResult(warnings, () if found is None else (found,))
+
+    def _converted(
+        self, request: FrontendRequest, bridge: Bridge, errors: list[PybuildError], *, is_check: bool
+    ) -> _Conversion | None:
+        """None: so much is wrong with it that no conversion began."""
+        reading = read(request, errors)
+        try:
+            linter = Linter.of(reading.tree, request.build_args)
+            check_file(linter, reading.tree, reading.instructions)
+            _check_syntax(reading.tree.directives, request.build_args.get("BUILDKIT_SYNTAX"))
+        except PybuildError as error:
+            errors.append(error)
+            return None
+        if not reading.makes_sense:
+            return None
+        scope = Scope(request, bridge, escape=reading.tree.escape, linter=linter)
+        try:
+            conversion = _Conversion(scope, reading.instructions, errors)
+        except PybuildError as error:
+            errors.append(error)
+            return None
+        try:
+            conversion.run(is_check=is_check)
+        except PybuildError as error:
+            # Who has something to mend anyway need not hear of a registry that does not answer.
+            if isinstance(error, Cancelled) or not (errors or is_check):
+                raise
+            if not errors:
+                errors.append(error)
+        return conversion
 
 
 class _Needed(NamedTuple):
@@ -93,12 +137,27 @@ class _Needed(NamedTuple):
 class _Conversion:
     """One call of ``convert``."""
 
-    def __init__(self, scope: Scope, instructions: list[Instruction]) -> None:
-        self._scope = scope
+    def __init__(self, scope: Scope, instructions: Sequence[Instruction], errors: list[PybuildError]) -> None:
+        """``errors`` gets what is found."""
+        self.scope = self._scope = scope
+        self._errors = errors
+        self._broken: set[int] = set()  # stages of which not all is known
+        self._checks: dict[int, StageChecks] = {}
         self._request = scope.request
         self._globals = global_arguments(scope.request)
         arguments, blocks = split(instructions)
+        self._declared = [argument.name for arg in arguments for argument in arg.arguments]
+        scope.globals = self._declared
+        openings = [block[0] for block in blocks if isinstance(block[0], From)]
+        check_default_bases(
+            scope.linter,
+            arguments,
+            openings,
+            global_arguments(dataclasses.replace(scope.request, build_args={})),
+            scope.mode,
+        )
         for arg in arguments:
+            scope.linter.enter(arg.node)
             self._set_globals(arg)
         for instruction in instructions:
             if isinstance(instruction, Arg):
@@ -109,29 +168,48 @@ class _Conversion:
         self._states: dict[int, StageState] = {}
         self._is_alone = len(self._stages.all) + self._stages.images_copied_from() == 1
 
-    def run(self) -> FrontendResult:
-        request = self._request
-        target = self._stages.target(request.target)
-        for needed in self._needed(target):
+    def run(self, *, is_check: bool) -> None:
+        """Convert what the target needs; to check without a target is to check all stages."""
+        try:
+            target = self._stages.target(self._request.target)
+        except PybuildError as error:
+            self._errors.append(error)
+            return
+        self._target = target
+        wanted = self._stages.all if is_check and self._request.target is None else [target]
+        for needed in self._needed(wanted):
             self._convert_stage(needed)
-        state = self._states[target.number]
+        warn_of_effectless(self._scope)
+        for name in sorted(self._uncached - {stage.name for stage in self._stages.all}):
+            self._scope.warn(f'no stage is called "{name}"', "--no-cache-filter takes names of stages", None)
+        unused = not_consumed(self._request, self._scope.declared)
+        if unused:
+            self._scope.warn(
+                f"one or more build args were not consumed: {', '.join(unused)}",
+                did_you_mean(unused[0], self._scope.declared, otherwise="declare them with ARG"),
+                None,
+            )
+
+    def result(self) -> FrontendResult:
+        """Once all went well."""
+        request = self._request
+        state = self._states[self._target.number]
         image = dataclasses.replace(state.image, labels={**state.image.labels, **request.labels})
         if request.platform != request.build_platform:
             # It was asked for, so the result says so, even if its last FROM is for another platform.
             image = dataclasses.replace(image, platform=request.platform)
-        warn_of_effectless(self._scope)
-        for name in sorted(self._uncached - {stage.name for stage in self._stages.all}):
-            self._scope.warn(f'no stage is called "{name}"', "--no-cache-filter takes names of stages", None)
-        unused = not_consumed(request, self._scope.declared)
-        if unused:
-            self._scope.warn(
-                f"one or more build args were not consumed: {', '.join(unused)}",
-                "declare them with ARG",
-                None,
-            )
         return FrontendResult(
-            definition=self._scope.graph.build(state.edge), image=image, warnings=self._scope.warnings
+            definition=self._scope.graph.build(state.edge),
+            image=image,
+            warnings=self._scope.warnings,
+            violated=tuple(sorted(self._scope.linter.violated)),
         )
+
+    def _collect(self, error: PybuildError) -> None:
+        """Keeps what a person can mend in the file; raises the rest."""
+        if isinstance(error, Cancelled) or error.kind is Kind.UNAVAILABLE:
+            raise error
+        self._errors.append(error)
 
     def _set_globals(self, arg: Arg) -> None:
         for argument in arg.arguments:
@@ -143,7 +221,8 @@ class _Conversion:
 
     def _base(self, opening: From) -> str:
         """The name behind FROM, expanded; also where a FROM is checked that no stage needs."""
-        base = self._scope.expand(opening.base, self._globals)
+        self._scope.linter.enter(opening.node)
+        base = self._scope.expand_base(opening.base, self._globals, self._declared)
         if not base:
             raise InvalidArguments(
                 f'the base name "{opening.base.text}" is blank',
@@ -156,31 +235,46 @@ class _Conversion:
         word = opening.platform
         if word is None:
             return self._request.platform
-        text = self._scope.expand(word, self._globals)
+        self._scope.linter.enter(opening.node)
+        text = self._scope.expand_base(word, self._globals, self._declared)
         try:
-            return Platform.parse(text)
+            platform = Platform.parse(text)
         except InvalidPlatform as error:
             raise error.at(word.location) from None
+        check_platform_flag(self._scope.linter, opening, text, self._request.platform)
+        return platform
 
-    def _needed(self, target: Stage) -> list[_Needed]:
+    def _needed(self, wanted: Iterable[Stage]) -> list[_Needed]:
         """In the order of the file, which is one in which each comes after what it builds on."""
         for stage in self._stages.all:
-            self._platforms[stage.number] = self._platform(stage.opening)
-            if stage.parent is None and stage.base != SCRATCH and stage.context is None:
-                check_reference(stage.base, stage.opening.base.location)
+            try:
+                self._platforms[stage.number] = self._platform(stage.opening)
+                if stage.parent is None and stage.base != SCRATCH and stage.context is None:
+                    check_reference(stage.base, stage.opening.base.location)
+            except PybuildError as error:
+                self._break(stage, error)
         found: dict[int, _Needed] = {}
-        pending = [target]
+        pending = list(wanted)
         while pending:
             stage = pending.pop()
-            if stage.number in found:
+            if stage.number in found or stage.number in self._broken:
                 continue
-            needed = found[stage.number] = self._look_at(stage)
-            origins = self._stages.origins((*needed.triggers, *stage.instructions))
-            self._stages.check_order(stage, origins)
+            try:
+                needed = self._look_at(stage)
+                origins = self._stages.origins((*needed.triggers, *stage.instructions))
+                self._stages.check_order(stage, origins)
+            except PybuildError as error:
+                self._break(stage, error)
+                continue
+            found[stage.number] = needed
             pending.extend(self._stages.all[number] for _, number in origins)
             if stage.parent is not None:
                 pending.append(self._stages.all[stage.parent])
         return [found[number] for number in sorted(found)]
+
+    def _break(self, stage: Stage, error: PybuildError) -> None:
+        self._broken.add(stage.number)
+        self._collect(error)
 
     def _look_at(self, stage: Stage) -> _Needed:
         platform = self._platforms[stage.number]
@@ -194,22 +288,51 @@ class _Conversion:
             parent = self._stages.all[stage.parent]
             texts = tuple(each.expression for each in parent.instructions if isinstance(each, OnBuild))
         elif stage.base != SCRATCH:
-            image = self._scope.resolve(stage.base, platform, stage.opening.base.location)
+            image = self._resolve(stage.base, platform, stage.opening.base)
             texts = image.config.on_build
+            check_base_platform(self._scope.linter, stage.opening, platform, image.config.platform)
         triggers = read_triggers(texts, stage.location)
         for trigger in triggers:
             if isinstance(trigger, Arg):
                 self._scope.declared.update(argument.name for argument in trigger.arguments)
         return _Needed(stage, platform, image, triggers)
 
+    def _resolve(self, text: str, platform: Platform, word: Word) -> ResolvedImage:
+        """As the scope does it; where there is no such image, a stage may have been meant."""
+        try:
+            return self._scope.resolve(text, platform, word.location)
+        except PybuildError as error:
+            near = closest(text, [stage.name for stage in self._stages.all if stage.name])
+            if near is not None and error.kind in (Kind.NOT_FOUND, Kind.DENIED, Kind.UNAVAILABLE):
+                error.hint = f'did you mean the stage "{near}"?'
+            raise
+
     def _convert_stage(self, needed: _Needed) -> None:
         stage = needed.stage
+        if stage.parent in self._broken:
+            self._broken.add(stage.number)
+            return
         state = self._start(needed)
         self._states[stage.number] = state
-        for instruction in needed.triggers:
-            self._convert(state, instruction, is_trigger=True)
-        for instruction in stage.instructions:
-            self._convert(state, instruction, is_trigger=False)
+        above = self._checks.get(stage.parent) if stage.parent is not None else None
+        checks = self._checks[stage.number] = StageChecks(state, above)
+        self._scope.valueless = checks.arguments
+        for index, instruction in enumerate((*needed.triggers, *stage.instructions)):
+            is_trigger = index < len(needed.triggers)
+            self._scope.linter.is_muted = is_trigger
+            try:
+                if not is_trigger:
+                    checks.before(instruction)
+                self._convert(state, instruction, is_trigger=is_trigger)
+            except PybuildError as error:
+                self._collect(error)
+                if is_trigger or isinstance(instruction, Arg | Env):
+                    # What follows would complain of names that are not there.
+                    self._broken.add(stage.number)
+                    break
+            if isinstance(instruction, Arg):
+                checks.arguments.update(argument.name for argument in instruction.arguments)
+        self._scope.linter.is_muted = False
 
     def _start(self, needed: _Needed) -> StageState:
         stage, platform, resolved, triggers = needed
@@ -244,7 +367,7 @@ class _Conversion:
         """The tree that --from means."""
         number = self._stages.origin(origin)
         if number is not None:
-            edge = self._states[number].edge
+            edge = self._states[number].edge if number in self._states else None
             return Origin(self._scope.nothing() if edge is None else edge)
         named = self._scope.named_context(origin.text)
         if named is not None and named.tree is not None:
@@ -254,7 +377,7 @@ class _Conversion:
             return Origin(self._scope.nothing())
         platform = self._request.platform
         reference = named.image if named is not None else origin.text
-        resolved = self._scope.resolve(reference, platform, origin.location)
+        resolved = self._resolve(reference, platform, origin)
         name = f"FROM {resolved.reference}"
         return Origin(self._scope.image(resolved, platform, name, origin.location))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
+from builder.core.location import Location
 from builder.core.weburl import shown
 from builder.frontend.dockerfile.convert_add import (
     RemoteSource,
@@ -57,14 +58,15 @@ def convert_copy(state: StageState, copy: Copy, source: Origin | None, *, is_tri
         remote = remote_source(state, copy, word, text)
         if remote is not None:
             inputs.append(remote.edge)
-            actions.append(_remote_action(copy, copying, len(inputs) - 1, remote, text))
+            actions.append(_remote_action(copy, copying, len(inputs) - 1, remote, word, text))
             continue
         if source is None:
             source = Origin(state.scope.context(word.location), state.scope.context_keeps_owner)
         if place < 0:
             place = len(inputs)
             inputs.append(source.edge)
-        actions.append(_source_action(copy, copying, place, text, keeps_owner=source.keeps_owner))
+        action = _source_action(copy, copying, place, text, word.location)
+        actions.append(replace(action, keeps_owner=source.keeps_owner))
     for heredoc in copy.heredocs:
         inputs.append(_inline_file(state, copy, heredoc))
         actions.append(_action(copying, len(inputs) - 1, heredoc.name, allows_wildcards=False))
@@ -129,28 +131,27 @@ def _action(
     )
 
 
-def _source_action(
-    copy: Copy, copying: _Copying, number: int, source: str, *, keeps_owner: bool
-) -> CopyAction:
+def _source_action(copy: Copy, copying: _Copying, number: int, source: str, location: Location) -> CopyAction:
     base, pattern = _at_pivot(source) if copy.has("--parents") else (source, "")
     return replace(
         _action(copying, number, base),
-        keeps_owner=keeps_owner,
         unpacks=copy.is_add and switch(copy, "unpack") is not False,
         includes=(pattern,) if pattern else (),
         excludes=tuple(word.text for word in copy.excludes),
         location_hint=source,
+        location=location,
     )
 
 
 def _remote_action(
-    copy: Copy, copying: _Copying, number: int, remote: RemoteSource, source: str
+    copy: Copy, copying: _Copying, number: int, remote: RemoteSource, word: Word, source: str
 ) -> CopyAction:
     return replace(
         _action(copying, number, remote.path, allows_wildcards=False),
         unpacks=remote.unpacks,
         excludes=tuple(word.text for word in copy.excludes),
         location_hint=shown(source),
+        location=word.location,
     )
 
 

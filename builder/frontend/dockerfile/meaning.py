@@ -38,7 +38,7 @@ from builder.frontend.dockerfile.instructions import (
     Workdir,
 )
 from builder.frontend.dockerfile.node import Heredoc, Node, Word
-from builder.frontend.dockerfile.suggest import did_you_mean
+from builder.frontend.dockerfile.suggest import closest, did_you_mean
 from builder.frontend.dockerfile.values import is_stage_name
 
 _HEREDOC = re.compile(r"[0-9]*<<-?\s*[^<]+")
@@ -57,16 +57,20 @@ def interpret(node: Node) -> Instruction:
     """Raises UnknownInstruction, UnknownFlag, InvalidFlag, InvalidArguments, InvalidTrigger."""
     reader = _READERS.get(node.keyword)
     if reader is None:
+        meant = meant_instruction(node)
         raise UnknownInstruction(
             f'unknown instruction "{node.keyword_as_written}"',
-            hint=did_you_mean(
-                node.keyword,
-                [name.upper() for name in _READERS],
-                otherwise="a line that goes on from the one before needs a backslash at that one's end",
-            ),
+            hint=f'did you mean "{meant.upper()}"?'
+            if meant is not None
+            else "a line that goes on from the one before needs a backslash at that one's end",
             location=node.keyword_location,
         )
     return reader(node, read_flags(node))
+
+
+def meant_instruction(node: Node) -> str | None:
+    """The instruction that an unknown one is nearly, in lower case."""
+    return closest(node.keyword, _READERS)
 
 
 def _from(node: Node, flags: Flags) -> From:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from builder.core.location import Location
 from builder.frontend.dockerfile import ast_cache
@@ -14,32 +14,42 @@ from builder.frontend.dockerfile.syntax_error import DockerfileSyntaxError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from builder.core.errors import PybuildError
     from builder.frontend.dockerfile.line_parser import HeredocToken, LineParser, Span, Statement
 
 _LEADING_TABS = re.compile(r"^\t+", re.MULTILINE)
 _HEREDOC_KEYWORDS = ("run", "copy", "add")
 
 
-def parse(data: bytes, *, file: str = "Dockerfile", cache: ast_cache.ParseCache | None = None) -> SyntaxTree:
+def parse(
+    data: bytes,
+    *,
+    file: str = "Dockerfile",
+    cache: ast_cache.ParseCache | None = None,
+    errors: list[PybuildError] | None = None,
+) -> SyntaxTree:
     """The syntax tree of a Dockerfile; raises DockerfileSyntaxError for the first mistake.
 
     ``file`` is what locations call it. What ``cache`` remembers is not parsed again, nor is Lark imported.
+    Given ``errors``, all mistakes go there, and the tree is that of the instructions without any.
     """
     if cache is None:
-        return _FileParser(data, file).parse()
+        return _FileParser(data, file, errors).parse()
     key = ast_cache.cache_key(data)
     if (value := cache.get(key)) is not None and (tree := ast_cache.unpack(value, file=file)) is not None:
         return tree
-    tree = _FileParser(data, file).parse()
-    cache.put(key, ast_cache.pack(tree))
+    tree = _FileParser(data, file, errors).parse()
+    if not errors:
+        cache.put(key, ast_cache.pack(tree))
     return tree
 
 
 class _FileParser:
     """One pass over one file."""
 
-    def __init__(self, data: bytes, file: str) -> None:
+    def __init__(self, data: bytes, file: str, errors: list[PybuildError] | None) -> None:
         self._file = file
+        self._errors = errors
         self._reader = LineReader(data, file=file)
         self._notes: list[SyntaxNote] = []
 
@@ -49,18 +59,32 @@ class _FileParser:
 
         reader = self._reader
         nodes: list[Node] = []
-        while (line := reader.next_line()) is not None:
-            # The escape directive comes before any instruction, so it is settled by now.
-            nodes.append(self._node(line, line_parser(reader.escape)))
-        reader.check_end()
-        if not nodes:
-            raise DockerfileSyntaxError(
-                "file with no instructions",
-                hint="a Dockerfile begins with FROM",
-                location=reader.end_of_file(),
-            )
+        try:
+            while (line := reader.next_line()) is not None:
+                try:
+                    # The escape directive comes before any instruction, so it is settled by now.
+                    nodes.append(self._node(line, line_parser(reader.escape)))
+                except DockerfileSyntaxError as error:
+                    # Whose heredocs cannot be told from what follows them ends the reading.
+                    if self._errors is None or "<<" in line.text:
+                        raise
+                    self._errors.append(error)
+            reader.check_end()
+            if not nodes and not self._errors:
+                self._refuse_nothing()
+        except DockerfileSyntaxError as error:
+            if self._errors is None:
+                raise
+            self._errors.append(error)
         notes = sorted([*reader.notes, *self._notes], key=lambda note: note.location)
         return SyntaxTree(tuple(nodes), tuple(reader.directives), tuple(notes), reader.escape)
+
+    def _refuse_nothing(self) -> NoReturn:
+        raise DockerfileSyntaxError(
+            "file with no instructions",
+            hint="a Dockerfile begins with FROM",
+            location=self._reader.end_of_file(),
+        )
 
     def _node(self, line: LogicalLine, parser: LineParser) -> Node:
         from builder.frontend.dockerfile.line_parser import LineError

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from builder.core.errors import Kind, PybuildError
 from builder.core.events import Warned
@@ -11,8 +11,10 @@ from builder.core.location import Location
 from builder.core.platform import Platform
 from builder.core.reference import Reference
 from builder.core.weburl import all_shown
+from builder.frontend.dockerfile import rules
+from builder.frontend.dockerfile.lint import Linter
 from builder.frontend.dockerfile.node import Word
-from builder.frontend.dockerfile.suggest import did_you_mean
+from builder.frontend.dockerfile.suggest import closest
 from builder.frontend.dockerfile.words import Expansion, Mode, expand, expand_words
 from builder.frontend.interface import Bridge, ContextSource, FrontendRequest, ResolvedImage, context_name
 from builder.llb.definition import Definition, DefinitionBuilder, Edge, Vertex
@@ -35,22 +37,24 @@ class NoContext(PybuildError):
 class Scope:
     """One conversion; not thread-safe."""
 
-    def __init__(self, request: FrontendRequest, bridge: Bridge, *, escape: str) -> None:
+    def __init__(self, request: FrontendRequest, bridge: Bridge, *, escape: str, linter: Linter) -> None:
         self.request = request
+        self.linter = linter
         self.graph = DefinitionBuilder()
         self.mode = Mode(escape=escape)
         self.declared: set[str] = set()  # the names of every ARG
+        self.globals: Collection[str] = ()  # the names above the first FROM, for suggestions
+        self.valueless: Collection[str] = ()  # the ARGs of the stage at hand: unset, and not by mistake
         self._bridge = bridge
         self._images: dict[tuple[str, Platform], ResolvedImage] = {}
-        self._warnings: dict[Warned, None] = {}
 
     @property
     def warnings(self) -> tuple[Warned, ...]:
-        return tuple(self._warnings)
+        return self.linter.warnings
 
     def warn(self, message: str, hint: str | None, location: Location | None) -> None:
         """Once, however often it is said."""
-        self._warnings[Warned(message, hint, location)] = None
+        self.linter.warn(message, hint, location)
 
     def expand(self, word: Word, env: Mapping[str, str], mode: Mode | None = None) -> str:
         """The word's value; warns of names that are not set. Raises InvalidExpansion."""
@@ -135,13 +139,34 @@ class Scope:
         """An empty tree, where a vertex must stand for it."""
         return self.graph.add(Vertex(op=FileOp(actions=(), base=-1), name="[internal] empty tree"))
 
+    def expand_base(self, word: Word, env: Mapping[str, str], declared: Collection[str]) -> str:
+        """As ``expand``, for a FROM: only what is declared above the first one is there."""
+        try:
+            text, unset = expand(word.text, env, self.mode)
+        except PybuildError as error:
+            raise error.at(word.location) from None
+        for name in unset:
+            if name not in declared and _DECLARABLE.fullmatch(name):
+                near = closest(name, (*declared, *env))
+                self.linter.report(
+                    rules.UNDEFINED_ARG_IN_FROM,
+                    f'FROM uses "${name}", which is not declared',
+                    word.location,
+                    hint=f'did you mean "{near}"?' if near is not None else None,
+                )
+        return text
+
     def _warn_of_unset(self, names: Iterable[str], env: Mapping[str, str], location: Location) -> None:
         for name in names:
-            if _DECLARABLE.fullmatch(name):
-                self.warn(
+            if name not in self.valueless and _DECLARABLE.fullmatch(name):
+                near = closest(name, (*env, *self.globals))
+                self.linter.report(
+                    rules.UNDEFINED_VAR,
                     f'usage of undefined variable "${name}"',
-                    did_you_mean(name, env, otherwise=f"declare it with ARG, or write ${{{name}:-default}}"),
                     location,
+                    hint=f'did you mean "{near}"?'
+                    if near is not None
+                    else f"declare it with ARG, or write ${{{name}:-default}}",
                 )
 
 

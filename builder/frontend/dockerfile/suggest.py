@@ -10,7 +10,8 @@ _FARTHEST = 2
 
 def closest(text: str, candidates: Iterable[str]) -> str | None:
     """The candidate fewest edits away from ``text``, if it is near enough; case does not count."""
-    best, best_distance = None, _FARTHEST + 1
+    # With as many edits as letters, anything is near.
+    best, best_distance = None, min(_FARTHEST + 1, max(2, len(text)))
     folded = text.lower()
     for candidate in candidates:
         if abs(len(candidate) - len(text)) < best_distance:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.core.canonical import encode
-from builder.core.errors import PybuildError, Unsupported
+from builder.core.errors import PybuildError, SeveralErrors, Unsupported
 from builder.core.image import Healthcheck, ImageConfig
 from builder.frontend.interface import FrontendResult
 from builder.llb.definition import Vertex
@@ -545,9 +545,12 @@ def test_wrong_triggers(trigger: str, code: str) -> None:
     ("text", "given", "messages"),
     [
         ("FROM busybox\nENV FOO=1 x=$FOOO y=${nope:-1}", {}, ['usage of undefined variable "$FOOO"']),
-        ("FROM busybox\nRUN echo $nope\nCMD echo $nope", {}, []),
+        ("FROM busybox\nRUN echo $nope\nHEALTHCHECK CMD echo $nope", {}, []),
         ("FROM busybox\nLABEL a=$1$@", {}, []),
-        ("ARG a\nFROM busybox$a", {}, ['usage of undefined variable "$a"']),
+        ("ARG a\nFROM busybox$a", {}, []),
+        ("ARG a\nFROM busybox$b", {}, ['FROM uses "$b", which is not declared']),
+        ("FROM busybox\nARG a\nLABEL b=$a", {}, []),
+        ("FROM busybox AS one\nARG a\nFROM one\nLABEL b=$a", {}, []),
         ("FROM busybox", {"b": "1", "a": "1"}, ["one or more build args were not consumed: a, b"]),
         ("ARG a\nFROM busybox", {"a": "1"}, []),
         ("FROM busybox AS unused\nARG a\nFROM busybox", {"a": "1"}, []),
@@ -700,4 +703,6 @@ def test_damaged_files_end_in_our_errors(seed: int) -> None:
         text[at : at + chance.randint(0, 3)] = chance.choice(pieces)
     result = reading("".join(text))
 
-    assert isinstance(result, FrontendResult) or result.hint
+    errors = result.errors if isinstance(result, SeveralErrors) else (result,)
+
+    assert all(isinstance(each, FrontendResult) or each.hint for each in errors)

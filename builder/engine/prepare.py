@@ -1,0 +1,82 @@
+"""What a build and a check begin with: the Dockerfile, its contexts, and who answers questions of them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from builder.core.job import Job
+from builder.core.platform import Platform
+from builder.engine.assemble import Engine
+from builder.engine.bridge import SourceBridge
+from builder.engine.context import Dockerfile
+from builder.engine.inputs import Asked, Inputs, open_inputs
+from builder.engine.parses import StoredParses
+from builder.engine.recorder import Recorder
+from builder.frontend.interface import FrontendRequest
+from builder.llb.definition import Definition
+from builder.ops.resolve import OpResolver
+from builder.ops.results import Result, SnapshotResults, snapshot_of
+from builder.solver.solver import Solver
+from builder.source.interface import LocalContext
+
+if TYPE_CHECKING:  # most builds read no more than images and a folder
+    from builder.engine.build import BuildRequest
+    from builder.ops.remote import RemoteSources
+
+
+class Prepared(NamedTuple):
+    """All that there is before the Dockerfile is converted."""
+
+    dockerfile: Dockerfile
+    question: FrontendRequest
+    bridge: SourceBridge
+    resolver: OpResolver
+
+
+@contextlib.contextmanager
+def prepare(engine: Engine, request: BuildRequest, recorder: Recorder, job: Job) -> Iterator[Prepared]:
+    """A context that is no folder is fetched, for its Dockerfile. Raises what ``open_inputs`` raises."""
+    folders: dict[str, LocalContext] = {}
+    blobs: dict[str, Path] = {}
+    bridge = SourceBridge(engine.sources, request.pull, recorder, job, engine.layout)
+
+    def remote() -> RemoteSources:
+        from builder.engine.remote import open_remote
+
+        return open_remote(engine, recorder, blobs)
+
+    resolver = OpResolver(engine.snapshots, engine.executor, folders, bridge.image, remote)
+
+    def solve(tree: Definition) -> str:
+        solver = Solver[Result](resolver, engine.cache, SnapshotResults(engine.snapshots), parallelism=1)
+        result = solver.solve(tree, job)
+        assert result is not None, "a context is never scratch"
+        return snapshot_of(result)
+
+    asked = Asked(request.context, request.file, request.named_contexts, request.build_args)
+    with open_inputs(engine, recorder, asked, folders, blobs, solve) as inputs:
+        yield Prepared(inputs.dockerfile, _question(engine, request, inputs), bridge, resolver)
+
+
+def _question(engine: Engine, request: BuildRequest, inputs: Inputs) -> FrontendRequest:
+    host = Platform.host()
+    return FrontendRequest(
+        source=inputs.dockerfile.data,
+        file=inputs.dockerfile.name,
+        context=inputs.context,
+        named_contexts=inputs.named,
+        build_args=request.build_args,
+        target=request.target,
+        labels=request.labels,
+        platform=request.platform or host,
+        build_platform=host,
+        network=request.network,
+        ignores_cache=request.is_cache_ignored,
+        uncached_stages=request.uncached_stages,
+        settings=request.settings,
+        parse_cache=StoredParses(engine.database, engine.warm_up),
+        excluding=inputs.dockerfile.excluding,
+    )
