@@ -265,7 +265,7 @@ def test_refused_secrets(
 
 
 def test_agent_is_reached(pybuild: Pybuild, write: Write, tmp_path: Path) -> None:
-    """The socket is there, with its owner and mode, and leads to the caller's agent; the key has none of it."""
+    """The socket is there, with its owner and mode, and leads to the caller's agent; no part of the key."""
     address = tmp_path / "agent"
     context = write(
         "FROM busybox\nRUN --mount=type=ssh,uid=5,mode=0660 stat -c '%a %u %F' $SSH_AUTH_SOCK > /said\n"
