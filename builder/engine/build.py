@@ -23,6 +23,7 @@ from builder.engine.context import Dockerfile, open_context, read_dockerfile
 from builder.engine.logs import LoggingProgress
 from builder.engine.parses import StoredParses
 from builder.engine.recorder import Recorder
+from builder.engine.session import SecretSource, SshSource, open_session
 from builder.exporter.image import finish_image
 from builder.exporter.layers import Layers
 from builder.frontend.dockerfile.convert import DockerfileFrontend
@@ -64,6 +65,8 @@ class BuildRequest:
     is_cache_ignored: bool = False
     uncached_stages: frozenset[str] = frozenset()
     settings: StepSettings = StepSettings()
+    secrets: Sequence[SecretSource] = ()
+    ssh: Sequence[SshSource] = ()
     parallelism: int = DEFAULT_PARALLELISM
 
 
@@ -98,8 +101,9 @@ def build(
             "context", request.context, dockerfile.ignore, engine.state.stat_cache, recorder
         ) as context,
         LoggingProgress(progress, engine.state.logs / build_id) as logged,
+        open_session(request.secrets, request.ssh) as session,
     ):
-        job = Job(build_id, engine.job.session, logged, engine.job.cancel)
+        job = Job(build_id, session, logged, engine.job.cancel)
         bridge = SourceBridge(engine.sources, request.pull, recorder, job)
         converted = DockerfileFrontend().convert(frontend_request(engine, request, dockerfile), bridge)
         for warning in converted.warnings:
@@ -108,7 +112,9 @@ def build(
             raise LintViolation(converted.violated)
         _check_platforms(converted.definition)
         layers = Layers(engine.snapshots, engine.content)
-        resolver = OpResolver(engine.snapshots, engine.executor, {"context": context}, bridge.image)
+        resolver = OpResolver(
+            engine.snapshots, engine.executor, {"context": context}, bridge.image, engine.caches
+        )
         final = _chain_of(converted.definition)
 
         def on_result(digest: Digest, results: Sequence[Result]) -> None:

@@ -17,7 +17,7 @@ from builder.ops.results import Result
 from builder.ops.source import ImageOperation, LocalOperation
 from builder.solver.interface import Op
 from builder.source.interface import LocalContext
-from builder.store.interface import Snapshotter
+from builder.store.interface import CacheMounts, Snapshotter
 
 
 class OpResolver:
@@ -29,11 +29,13 @@ class OpResolver:
         executor: Callable[[], Executor],
         contexts: Mapping[str, LocalContext],
         image: Callable[[Digest], tuple[ImageConfig, str]],
+        caches: CacheMounts,
     ) -> None:
         self._snapshots = snapshots
         self._executor = executor
         self._contexts = contexts
         self._image = image
+        self._caches = caches
 
     def resolve(self, digest: Digest, vertex: Vertex) -> Op[Result]:
         """See Resolver."""
@@ -41,7 +43,7 @@ class OpResolver:
             case SourceOp():
                 return self._source(vertex.op)
             case ExecOp():
-                return ExecOperation(digest, vertex, vertex.op, self._snapshots, self._executor)
+                return ExecOperation(digest, vertex, vertex.op, self._snapshots, self._executor, self._caches)
             case FileOp():
                 return FileOperation(digest, vertex, vertex.op, self._snapshots)
             case MergeOp():

@@ -346,6 +346,18 @@ class _Conversion:
             edge = self._states[number].edge if number in self._states else None
             return self._scope.nothing() if edge is None else edge
         check_image_origin(origin)
+        return self._image_origin(origin)
+
+    def _mount_origin(self, origin: Word) -> Edge:
+        """The tree that ``from`` of a mount means."""
+        number = self._stages.mount_origin(origin)
+        if number is not None:
+            edge = self._states[number].edge
+            return self._scope.nothing() if edge is None else edge
+        check_image_origin(origin)
+        return self._image_origin(origin)
+
+    def _image_origin(self, origin: Word) -> Edge:
         if origin.text == SCRATCH:
             return self._scope.nothing()
         platform = self._request.platform
@@ -356,7 +368,7 @@ class _Conversion:
     def _convert(self, state: StageState, instruction: Instruction, *, is_trigger: bool) -> None:
         match instruction:
             case Run():
-                convert_run(state, instruction, is_trigger=is_trigger)
+                convert_run(state, instruction, self._mount_origin, is_trigger=is_trigger)
             case Copy():
                 source = None if instruction.origin is None else self._origin(instruction.origin)
                 convert_copy(state, instruction, source, is_trigger=is_trigger)
