@@ -35,8 +35,8 @@ from builder.core.platform import Platform
 # Options of `docker buildx build` that have no effect yet: refused by name. True: they take a value.
 UNBUILT = {
     "--annotation": True, "--attest": True, "--builder": True, "--cache-from": True, "--cache-to": True,
-    "--call": True, "--load": False, "--metadata-file": True, "--output": True,
-    "--provenance": True, "--push": False, "--sbom": True, "--secret": True, "--ssh": True,
+    "--call": True, "--load": False, "--metadata-file": True, "--output": True, "--provenance": True,
+    "--push": False, "--sbom": True,
 }  # fmt: skip
 _SHORT = {"--output": "-o"}
 # Docker's spellings of a switch: --no-cache=true.
@@ -93,6 +93,14 @@ def build(
     platform: Annotated[
         list[str] | None, typer.Option("--platform", metavar="OS/ARCH", help="The platform to build for.")
     ] = None,
+    secrets: Annotated[
+        list[str] | None,
+        typer.Option("--secret", metavar="id=ID,src=FILE", help="A secret for RUN --mount=type=secret."),
+    ] = None,
+    ssh: Annotated[
+        list[str] | None,
+        typer.Option("--ssh", metavar="ID[=SOCKET|KEY]", help="An SSH agent, or keys, for RUN."),
+    ] = None,
     progress: Annotated[
         str, typer.Option("--progress", metavar="HOW", help="auto, plain, tty, quiet or rawjson.")
     ] = "auto",
@@ -121,6 +129,7 @@ def build(
     ] = False,
 ) -> None:
     """Build an image from a Dockerfile."""
+    from builder.cli.build_session import read_secrets, read_ssh
     from builder.engine.build import DEFAULT_PARALLELISM, BuildRequest, BuildSource
     from builder.engine.build import build as run_build
     from builder.engine.recorder import Recorder
@@ -161,6 +170,8 @@ def build(
             cgroup_parent=cgroup_parent,
             allow=allow,
         ),
+        secrets=read_secrets(secrets or (), os.environ),
+        ssh=read_ssh(ssh or (), os.environ),
         parallelism=jobs or DEFAULT_PARALLELISM,
     )
     if check:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
 
 from builder.core.errors import Cancelled
 from builder.core.events import NoProgress, Progress
+
+if TYPE_CHECKING:
+    from socket import socket
 
 
 class Cancel:
@@ -51,11 +55,23 @@ class Cancel:
             self._callbacks.pop(key, None)
 
 
+class SshAgent(Protocol):
+    """An agent of the client that holds keys."""
+
+    def connect(self) -> socket:
+        """A connection of one's own. Raises PybuildError."""
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Things that only the client has."""
+    """Things that only the client has, by the ids that mounts name.
 
-    secrets: Mapping[str, bytes] = field(default_factory=dict)
+    A secret is read when a step first needs it: its function may raise PybuildError, and gives None for one
+    that is not there after all.
+    """
+
+    secrets: Mapping[str, Callable[[], bytes | None]] = field(default_factory=dict)
+    ssh: Mapping[str, SshAgent] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

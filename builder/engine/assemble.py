@@ -13,6 +13,7 @@ from builder.cache.sqlite import SqliteCache
 from builder.config import Config
 from builder.core.errors import PybuildError
 from builder.core.job import Job
+from builder.store.cachemounts import LocalCacheMounts
 from builder.store.content import LocalContentStore
 from builder.store.database import Database
 from builder.store.images import LocalImageStore
@@ -42,6 +43,7 @@ class Engine:
         self.content = LocalContentStore(state)
         self.images = LocalImageStore(database)
         self.cache = SqliteCache(database)
+        self.caches = LocalCacheMounts(state, database)
         self.snapshots = OverlaySnapshotter(state, database, self._unpack)
         self._stack = stack
         self._starting = threading.Lock()

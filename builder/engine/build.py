@@ -20,6 +20,7 @@ from builder.engine.assemble import Engine
 from builder.engine.logs import LoggingProgress
 from builder.engine.prepare import prepare
 from builder.engine.recorder import Recorder
+from builder.engine.session import SecretSource, SshSource, open_session
 from builder.exporter.image import finish_image
 from builder.exporter.layers import Layers
 from builder.frontend.dockerfile.convert import DockerfileFrontend
@@ -54,6 +55,8 @@ class BuildRequest:
     is_cache_ignored: bool = False
     uncached_stages: frozenset[str] = frozenset()
     settings: StepSettings = StepSettings()
+    secrets: Sequence[SecretSource] = ()
+    ssh: Sequence[SshSource] = ()
     parallelism: int = DEFAULT_PARALLELISM
 
 
@@ -82,7 +85,8 @@ def build(
     recorder.note("version", "pybuild", __version__)
     with contextlib.ExitStack() as stack:
         logged = stack.enter_context(LoggingProgress(progress, engine.state.logs / build_id))
-        job = Job(build_id, engine.job.session, logged, engine.job.cancel)
+        session = stack.enter_context(open_session(request.secrets, request.ssh))
+        job = Job(build_id, session, logged, engine.job.cancel)
         prepared = stack.enter_context(prepare(engine, request, recorder, job))
         source.name, source.data = prepared.dockerfile.name, prepared.dockerfile.data
         converted = DockerfileFrontend().convert(prepared.question, prepared.bridge)

@@ -48,7 +48,7 @@ def prepare(engine: Engine, request: BuildRequest, recorder: Recorder, job: Job)
 
         return open_remote(engine, recorder, blobs)
 
-    resolver = OpResolver(engine.snapshots, engine.executor, folders, bridge.image, remote)
+    resolver = OpResolver(engine.snapshots, engine.executor, folders, bridge.image, engine.caches, remote)
 
     def solve(tree: Definition) -> str:
         solver = Solver[Result](resolver, engine.cache, SnapshotResults(engine.snapshots), parallelism=1)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from builder.core.job import Job
 from builder.engine.assemble import Engine
 from builder.engine.recorder import Recorder
 from builder.ops.remote import RemoteSources
@@ -35,7 +38,25 @@ def open_remote(engine: Engine, recorder: Recorder, blobs: Mapping[str, Path]) -
             recorder.note("commit", reference, commit)
 
         return GitRepositories(
-            engine.state.scratch, note, path=engine.config.path, proxies=engine.config.proxies
+            engine.state.scratch,
+            note,
+            path=engine.config.path,
+            proxies=engine.config.proxies,
+            agent=_agent,
         )
 
     return RemoteSources(files, git, blobs)
+
+
+@contextlib.contextmanager
+def _agent(job: Job, directory: Path) -> Iterator[Path | None]:
+    """The agent that --ssh calls "default", for git to talk to."""
+    from builder.ops.ssh import forwarded
+
+    agent = job.session.ssh.get("default")
+    if agent is None:
+        yield None
+        return
+    agent.connect().close()  # now, while somebody is told why not
+    with forwarded(agent, directory, mode=0o600, uid=os.geteuid(), gid=os.getegid()) as path:
+        yield path

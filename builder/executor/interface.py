@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from builder.core.errors import Kind, PybuildError
@@ -51,6 +51,10 @@ class ProcessSpec:
     shm_size: int = 0  # of /dev/shm in bytes; 0: as usual
     limits: Limits = Limits()
     cgroup_parent: str = ""  # where its control group is made; "": beside the caller's own
+    # What mounts of type "secret" show, by the number that is their source; and "NAME=value" for the
+    # environment. Neither is printed, recorded or kept.
+    secrets: tuple[bytes, ...] = field(default=(), repr=False)
+    secret_env: tuple[str, ...] = field(default=(), repr=False)
     are_files_writable: bool = False  # resolv.conf, hosts, hostname: bound read-write, as for `docker run`
 
 
@@ -73,6 +77,10 @@ class RunningProcess(Protocol):
     @property
     def pid(self) -> int:
         """Its pid in the caller's pid namespace."""
+
+    @property
+    def stubs(self) -> Sequence[tuple[bytes, int, int]]:
+        """Mount points that were made in the root, with the parent's mtime before and after that (ns)."""
 
     def signal(self, number: int) -> None:
         """Send a signal to the main process; nothing happens when it is gone."""

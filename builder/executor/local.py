@@ -29,7 +29,7 @@ _SIGKILL = 9  # the signal module would be imported for this number alone
 
 
 class LocalProcess:
-    """A RunningProcess; ``stubs`` are what ``SandboxProcess.stubs`` says."""
+    """A RunningProcess."""
 
     def __init__(
         self,
@@ -43,7 +43,6 @@ class LocalProcess:
         self._own_files = own_files
         self._group = group
         self._shortage: str | None = None
-        self.stubs = process.stubs
 
     @property
     def pid(self) -> int:
@@ -52,6 +51,10 @@ class LocalProcess:
     @property
     def memory_shortage(self) -> str | None:
         return self._shortage
+
+    @property
+    def stubs(self) -> Sequence[tuple[bytes, int, int]]:
+        return self._process.stubs
 
     def signal(self, number: int) -> None:
         self._process.signal(number)
@@ -108,7 +111,14 @@ class LocalExecutor:
                 process, mounts, injected, group.directories if group else (), is_terminal=io.terminal
             )
             self._record(spec, job)
-            sandbox = self._launcher.spawn(spec, stdin=io.stdin, stdout=io.stdout, stderr=io.stderr)
+            sandbox = self._launcher.spawn(
+                spec,
+                stdin=io.stdin,
+                stdout=io.stdout,
+                stderr=io.stderr,
+                secrets=process.secrets,
+                secret_env=process.secret_env,
+            )
             forget = job.cancel.on_cancel(lambda: sandbox.signal(_SIGKILL))
             try:
                 sandbox.wait_started()

@@ -19,8 +19,8 @@ class CopySourceMissing(PybuildError):
     kind = Kind.NOT_FOUND
     code = "copy-source-missing"
 
-    def __init__(self, source: str, place: str, hint: str | None) -> None:
-        super().__init__(f'COPY source "{source}" is not in {place}', hint=hint)
+    def __init__(self, source: str, place: str, hint: str | None, *, what: str = "COPY source") -> None:
+        super().__init__(f'{what} "{source}" is not in {place}', hint=hint)
         self.source = source
 
 
@@ -40,15 +40,16 @@ def select(
     place: str = "the build context",
     shown: str = "",
     includes: Sequence[str] = (),
+    what: str = "COPY source",
 ) -> list[Match]:
     """The paths that one COPY source stands for, in the order of their names.
 
     Everything stays inside the tree: a leading ``/`` and ``..`` stop at its root, links too. Links are
     followed in the part without wildcards and in what is found, never in between. A wildcard may find
     nothing; anything else that is absent raises CopySourceMissing, which calls the tree ``place`` and the
-    source ``shown``. With ``includes``, the patterns of what is meant below the source, only directories are
-    found, and of a pattern without wildcards there must be something in a source without wildcards; links
-    below the source are not followed then. Raises InvalidPattern, TooManySymlinks.
+    source ``what`` and ``shown``. With ``includes``, the patterns of what is meant below the source, only
+    directories are found, and of a pattern without wildcards there must be something in a source without
+    wildcards; links below the source are not followed then. Raises InvalidPattern, TooManySymlinks.
     """
     parts = _parts(source)
     first = next((i for i, part in enumerate(parts) if allows_wildcards and has_wildcards(part)), len(parts))
@@ -56,11 +57,11 @@ def select(
     if first == len(parts):
         entry = tree.lookup(resolve(tree, literal))
         if entry is None:
-            raise _missing(tree, literal, shown or source, place)
+            raise _missing(tree, literal, shown or source, place, what)
         for pattern in includes:
             below = f"{entry.path}/{pattern}" if entry.path else pattern
             if not has_wildcards(pattern) and tree.lookup(below) is None:
-                raise _missing(tree, below, shown or source, place)
+                raise _missing(tree, below, shown or source, place, what)
         if includes and entry.kind != "dir":
             return []
         return [Match(parts[-1] if parts else "", "", entry)]
@@ -70,7 +71,7 @@ def select(
     for found in _find(tree, root, matchers):
         entry = tree.lookup(resolve(tree, found.path)) if found.kind == "symlink" else found
         if entry is None:
-            raise _missing(tree, found.path, found.path, place)
+            raise _missing(tree, found.path, found.path, place, what)
         if includes and entry.kind != "dir":
             continue
         matches.append(Match(found.path.rpartition("/")[2], found.path[len(root) :].lstrip("/"), entry))
@@ -102,12 +103,12 @@ def _find(tree: Tree, directory: str, matchers: list[_Matcher]) -> list[Entry]:
     return found
 
 
-def _missing(tree: Tree, path: str, shown: str, place: str) -> CopySourceMissing:
+def _missing(tree: Tree, path: str, shown: str, place: str, what: str) -> CopySourceMissing:
     hint = _ignored_hint(tree, path)
     resolved = resolve(tree, path)
     if hint is None and resolved != path:
         hint = f'it leads to "{resolved}" through a symbolic link'
-    return CopySourceMissing(shown, place, hint or _near_hint(tree, path))
+    return CopySourceMissing(shown, place, hint or _near_hint(tree, path), what=what)
 
 
 def _ignored_hint(tree: Tree, path: str) -> str | None:

@@ -179,6 +179,10 @@ class StackedTree:
                     seen[entry.path] = None if entry.kind == "char" and entry.rdev == 0 else entry
         return sorted((e for e in seen.values() if e is not None), key=_by_bytes)
 
+    def directories(self, path: str) -> list[str]:
+        """The real directories that make up a merged directory, top first; [] if it is none."""
+        return list(self._stack(path))
+
     def _stack(self, path: str) -> list[str]:
         """The real directories that make up a merged directory, top first; [] if it is none."""
         known = self._stacks.get(path)

@@ -46,6 +46,62 @@ class InputMount:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CacheMount:
+    """A directory that outlives the build; its content is never identity, nor is who shares it.
+
+    ``input`` is the tree that ``selector`` is copied from when the directory is new, -1: it starts empty and
+    ``selector`` is a path inside the directory itself.
+    """
+
+    target: str
+    input: int = -1
+    selector: str = ""
+    is_read_only: bool = False
+    mode: int | None = None  # of the directory when it is new; None: 0755, or the input's
+    uid: int | None = None
+    gid: int | None = None
+    id: str = unhashed("")  # the namespace and the user's id
+    sharing: str = unhashed("shared")  # shared, private, locked
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TmpfsMount:
+    """An empty directory in memory, gone with the process."""
+
+    target: str
+    size: int = 0  # bytes; 0: the kernel's default
+    is_read_only: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretMount:
+    """Bytes that the session has under ``id``, as a file, a variable, or both; the bytes are no identity."""
+
+    id: str
+    target: str = ""  # "": no file
+    variable: str = ""  # "": no variable
+    mode: int = 0o400
+    uid: int = 0
+    gid: int = 0
+    is_required: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SshMount:
+    """A socket that leads to the agent that the session has under ``id``."""
+
+    id: str
+    target: str
+    mode: int = 0o600
+    uid: int = 0
+    gid: int = 0
+    is_required: bool = False
+
+
+OtherMount = CacheMount | TmpfsMount | SecretMount | SshMount
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExecOp:
     """A process over a root file system. ``mounts[0]`` is the root, with output 0."""
 
@@ -64,6 +120,7 @@ class ExecOp:
     shm_size: int = 0  # of /dev/shm in bytes; 0: as usual
     cgroup_parent: str = ""
     limits: Limits = unhashed(Limits())  # how much it may use changes nothing of what it makes
+    other_mounts: tuple[OtherMount, ...] = ()  # those that are no tree of an input
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,8 +146,10 @@ class CopyAction:
     # asked for the latter.
     includes: tuple[str, ...] = ()
     excludes: tuple[str, ...] = ()
+    keeps_top: bool = False  # a directory that is copied gives the destination its mode, too
     location_hint: str = unhashed("")  # the source as the user wrote it, for messages
     location: Location | None = unhashed()  # of that source
+    what: str = unhashed("COPY source")  # what messages call it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from typing import assert_never
 from builder.core.digest import Digest
 from builder.llb.definition import Definition, Edge, Vertex
 from builder.llb.ops import (
+    CacheMount,
     CopyAction,
     ExecOp,
     FileAction,
@@ -17,7 +18,11 @@ from builder.llb.ops import (
     MakeDirectoryAction,
     MakeFileAction,
     MergeOp,
+    OtherMount,
+    SecretMount,
     SourceOp,
+    SshMount,
+    TmpfsMount,
 )
 
 _DIGITS = 16  # of a digest
@@ -100,6 +105,7 @@ def _exec(op: ExecOp) -> Iterator[str]:
     for mount in op.mounts:
         if mount != _ROOT:
             yield _mount(mount)
+    yield from map(_other_mount, op.other_mounts)
 
 
 def _mount(mount: InputMount) -> str:
@@ -115,6 +121,39 @@ def _mount(mount: InputMount) -> str:
     return f"mount({', '.join(parts)})"
 
 
+def _other_mount(mount: OtherMount) -> str:
+    match mount:
+        case CacheMount():
+            parts = ["empty" if mount.input < 0 else f"input={mount.input}"]
+            parts += [f"path={_text(mount.selector)}"] if mount.selector else []
+            parts += ["ro"] if mount.is_read_only else []
+            parts += _permissions(mount.mode, mount.uid, mount.gid)
+            parts += [f"id={_text(mount.id)}", mount.sharing]
+            return f"cache({', '.join((_text(mount.target), *parts))})"
+        case TmpfsMount():
+            parts = [f"size={mount.size}"] if mount.size else []
+            parts += ["ro"] if mount.is_read_only else []
+            return f"tmpfs({', '.join((_text(mount.target), *parts))})"
+        case SecretMount():
+            parts = [_text(mount.id)]
+            parts += [_text(mount.target)] if mount.target else []
+            parts += [f"env={_text(mount.variable)}"] if mount.variable else []
+            parts += _permissions(mount.mode, mount.uid, mount.gid)
+            parts += ["required"] if mount.is_required else []
+            return f"secret({', '.join(parts)})"
+        case SshMount():
+            parts = [_text(mount.id), _text(mount.target), *_permissions(mount.mode, mount.uid, mount.gid)]
+            parts += ["required"] if mount.is_required else []
+            return f"ssh({', '.join(parts)})"
+        case _:
+            assert_never(mount)
+
+
+def _permissions(mode: int | None, uid: int | None, gid: int | None) -> list[str]:
+    parts = [] if mode is None else [f"mode={mode:04o}"]
+    return parts + [f"{name}={value}" for name, value in (("uid", uid), ("gid", gid)) if value is not None]
+
+
 def _action(action: FileAction) -> str:
     match action:
         case CopyAction():
@@ -123,6 +162,7 @@ def _action(action: FileAction) -> str:
                 "keep-owner": action.keeps_owner,
                 "unpack": action.unpacks,
                 "literal": not action.allows_wildcards,
+                "keep-top": action.keeps_top,
             }
             parts += (name for name, is_on in flags.items() if is_on)
             lists = {"include": action.includes, "exclude": action.excludes}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from builder.core.canonical import digest_of
 from builder.core.digest import Digest
@@ -12,14 +14,16 @@ from builder.core.errors import Kind, PybuildError
 from builder.core.events import Warned
 from builder.core.job import Job
 from builder.core.mount import Mount
-from builder.executor.interface import Executor, ProcessIO, ProcessSpec
+from builder.executor.interface import Executor, ProcessIO, ProcessSpec, RunningProcess
 from builder.fs.tree import StackedTree
 from builder.llb.definition import Vertex
-from builder.llb.ops import ExecOp, InputMount
+from builder.llb.ops import CacheMount, ExecOp, InputMount
+from builder.ops.mounts import MountServices, Prepared, Step, prepare_mounts, select_mounted
 from builder.ops.pump import pump
 from builder.ops.results import Result, SnapshotResult, snapshot_of
+from builder.ops.stubs import remove_stubs
 from builder.solver.interface import CacheMap, Dep, Executed
-from builder.store.interface import ActiveSnapshot, Snapshotter
+from builder.store.interface import ActiveSnapshot, CacheMounts, Snapshotter
 
 # Docker makes these in the layer when the image lacks them; runc needs them to mount over.
 _NEEDED_DIRECTORIES = ("dev", "proc", "sys")
@@ -68,17 +72,20 @@ class ExecOperation:
         op: ExecOp,
         snapshots: Snapshotter,
         executor: Callable[[], Executor],
+        caches: CacheMounts,
     ) -> None:
         self._step = str(digest)
         self._vertex = vertex
         self._op = op
         self._snapshots = snapshots
         self._executor = executor
+        self._services = MountServices(snapshots, caches)
 
     def cache_map(self, job: Job) -> CacheMap[Result]:
         """See Op."""
-        identity = ("exec", self._op, str(self._vertex.platform or ""))
-        return CacheMap(digest_of(identity), tuple(Dep() for _ in self._vertex.inputs))
+        identity = ("exec", _keyed(self._op), str(self._vertex.platform or ""))
+        deps = tuple(self._dep(index) for index in range(len(self._vertex.inputs)))
+        return CacheMap(digest_of(identity), deps)
 
     def execute(self, job: Job, inputs: Sequence[Result]) -> Executed[Result]:
         """See Op."""
@@ -87,13 +94,19 @@ class ExecOperation:
         active = self._snapshots.prepare(parent)
         try:
             self._make_needed_directories(active)
-            mounts = [*self._snapshots.mounts(active)]
-            mounts += [self._mount(mount, inputs) for mount in self._op.mounts[1:]]
-            self._check(*self._run(mounts, job), active, job)
+            self._run_step(active, inputs, job)
             return Executed((SnapshotResult(self._snapshots.commit(active, created_at=time.time()).name),))
         except BaseException:
             self._snapshots.discard(active)
             raise
+
+    def _run_step(self, active: ActiveSnapshot, inputs: Sequence[Result], job: Job) -> None:
+        step = Step(self._step, self._vertex.name, self._vertex.ignores_cache)
+        with contextlib.ExitStack() as stack:
+            prepared = prepare_mounts(self._op, step, inputs, self._services, job, stack)
+            exit_code, running = self._run(self._snapshots.mounts(active), prepared, job)
+        self._check(exit_code, running.memory_shortage, active, job)
+        remove_stubs(active.upper, running.stubs)
 
     def _check(self, exit_code: int, shortage: str | None, active: ActiveSnapshot, job: Job) -> None:
         if exit_code != 0:
@@ -104,7 +117,8 @@ class ExecOperation:
             message = "a process of this step was killed for lack of memory, and the step went on"
             job.progress.emit(Warned(message, shortage, self._vertex.location))
 
-    def _run(self, mounts: Sequence[Mount], job: Job) -> tuple[int, str | None]:
+    def _run(self, root: Sequence[Mount], prepared: Prepared, job: Job) -> tuple[int, RunningProcess]:
+        """The exit code, and the process that is over."""
         op = self._op
         process = ProcessSpec(
             args=op.args,
@@ -122,22 +136,44 @@ class ExecOperation:
             shm_size=op.shm_size,
             limits=op.limits,
             cgroup_parent=op.cgroup_parent,
+            secrets=prepared.secrets,
+            secret_env=prepared.secret_env,
         )
         out, out_writer = os.pipe2(os.O_CLOEXEC)
         err, err_writer = os.pipe2(os.O_CLOEXEC)
         try:
             try:
                 running = self._executor().start(
-                    process, mounts, ProcessIO(stdout=out_writer, stderr=err_writer), job
+                    process, [*root, *prepared.mounts], ProcessIO(stdout=out_writer, stderr=err_writer), job
                 )
             finally:
                 os.close(out_writer)
                 os.close(err_writer)
             pump(self._step, out, err, job.progress, lambda: job.cancel.is_cancelled)
-            return running.wait(), running.memory_shortage
+            return running.wait(), running
         finally:
             os.close(out)
             os.close(err)
+
+    def _dep(self, index: int) -> Dep[Result]:
+        mounts = (*self._op.mounts, *self._op.other_mounts)
+        for mount in mounts:
+            if isinstance(mount, InputMount) and mount.input == index and not mount.is_content_keyed:
+                return Dep()
+        for mount in mounts:
+            if isinstance(mount, InputMount | CacheMount) and mount.input == index:
+                return Dep(self._content_function(mount), f"mount {mount.selector}")
+        return Dep()
+
+    def _content_function(self, mount: InputMount | CacheMount) -> Callable[[Result], Digest]:
+        def content(result: Result) -> Digest:
+            from builder.fs.contenthash import ContentReader
+
+            tree = StackedTree(self._snapshots.lowers(snapshot_of(result)))
+            match = select_mounted(tree, mount.selector)
+            return ContentReader(tree, keeps_owner=True).digest([match])
+
+        return content
 
     def _make_needed_directories(self, active: ActiveSnapshot) -> None:
         lowers = self._snapshots.lowers(active.parent)
@@ -149,11 +185,15 @@ class ExecOperation:
                 os.mkdir(active.upper / name, 0o755)
                 os.chmod(active.upper / name, 0o755)
 
-    def _mount(self, mount: InputMount, inputs: Sequence[Result]) -> Mount:
-        assert mount.is_read_only, "writable mounts come with RUN --mount"
-        assert mount.input >= 0, "empty mounts come with RUN --mount"
-        assert not mount.selector, "selectors come with RUN --mount"
-        lowers = self._snapshots.lowers(snapshot_of(inputs[mount.input]))
-        if len(lowers) == 1:
-            return Mount("bind", lowers[0], mount.target, ("ro", "nosuid", "nodev"))
-        return Mount("overlay", "overlay", mount.target, tuple(f"lowerdir+={lower}" for lower in lowers))
+
+def _keyed(op: ExecOp) -> ExecOp:
+    """The operation as it counts in the key: where a mount's content lies in its input is not part of it."""
+    if len(op.mounts) == 1 and not op.other_mounts:
+        return op
+    return replace(
+        op,
+        mounts=tuple(replace(m, selector="") if m.is_content_keyed else m for m in op.mounts),
+        other_mounts=tuple(
+            replace(m, selector="") if isinstance(m, CacheMount) else m for m in op.other_mounts
+        ),
+    )

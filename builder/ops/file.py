@@ -148,6 +148,7 @@ class FileOperation:
 
     def _copy(self, editor: TreeEditor, number: int, action: CopyAction, source: Result) -> None:
         from builder.fs.copy import copy
+        from builder.fs.editor import Attributes
         from builder.fs.mode import ModeChange
         from builder.ops.owner import owner_of
 
@@ -168,6 +169,11 @@ class FileOperation:
             record=record,
             filter=_filter_of(action),
         )
+        if action.keeps_top and matches[0].entry.kind == "dir" and matches[0].entry.path:
+            top = matches[0].entry
+            editor.set_attributes(
+                editor.resolve(action.destination), Attributes(top.mode, 0, 0, top.mtime_ns)
+            )
         if report.changed:
             raise _Changed(report.changed)
 
@@ -182,6 +188,7 @@ class FileOperation:
                 place=place,
                 shown=action.location_hint,
                 includes=action.includes,
+                what=action.what,
             )
         except PybuildError as error:
             raise error.at(action.location) from None

@@ -18,7 +18,7 @@ from builder.ops.results import Result
 from builder.ops.source import ImageOperation, LocalOperation
 from builder.solver.interface import Op
 from builder.source.interface import LocalContext
-from builder.store.interface import Snapshotter
+from builder.store.interface import CacheMounts, Snapshotter
 
 if TYPE_CHECKING:  # few builds read more than images and the context
     from builder.ops.remote import RemoteSources
@@ -33,12 +33,14 @@ class OpResolver:
         executor: Callable[[], Executor],
         contexts: Mapping[str, LocalContext],
         image: Callable[[Digest], tuple[ImageConfig, str]],
+        caches: CacheMounts,
         remote: Callable[[], RemoteSources] | None = None,
     ) -> None:
         self._snapshots = snapshots
         self._executor = executor
         self._contexts = contexts
         self._image = image
+        self._caches = caches
         self._open_remote = remote
 
     def resolve(self, digest: Digest, vertex: Vertex) -> Op[Result]:
@@ -47,7 +49,7 @@ class OpResolver:
             case SourceOp():
                 return self._source(digest, vertex.op)
             case ExecOp():
-                return ExecOperation(digest, vertex, vertex.op, self._snapshots, self._executor)
+                return ExecOperation(digest, vertex, vertex.op, self._snapshots, self._executor, self._caches)
             case FileOp():
                 return FileOperation(digest, vertex, vertex.op, self._snapshots)
             case MergeOp():

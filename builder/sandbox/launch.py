@@ -73,8 +73,8 @@ class SandboxProcess:
         self._status = 0
         self.pid = 0
         """In the caller's pid namespace; 0 until it started."""
-        self.stubs: tuple[tuple[bytes, int], ...] = ()
-        """Mount points made in the root as the image lacks them, with the parent's mtime before that (ns)."""
+        self.stubs: tuple[tuple[bytes, int, int], ...] = ()
+        """Mount points made in the root, with the parent's mtime before and after that (ns)."""
 
     def wait_started(self) -> None:
         """Until the program runs. Raises SandboxFailed, LauncherLost."""
@@ -149,14 +149,23 @@ class Launcher:
             self._reader = threading.Thread(target=self._read, args=(ours,), name="sandboxes", daemon=True)
             self._reader.start()
 
-    def spawn(self, spec: SandboxSpec, *, stdout: int, stderr: int, stdin: int = -1) -> SandboxProcess:
+    def spawn(
+        self,
+        spec: SandboxSpec,
+        *,
+        stdout: int,
+        stderr: int,
+        stdin: int = -1,
+        secrets: tuple[bytes, ...] = (),
+        secret_env: tuple[str, ...] = (),
+    ) -> SandboxProcess:
         """Ask for a process; returns at once, see ``SandboxProcess.wait_started``.
 
         The descriptors stay the caller's and may be closed on return. Raises InvalidSandbox,
         SandboxUnavailable, LauncherLost.
         """
         fds = [fd for fd in (stdin, stdout, stderr) if fd >= 0]
-        payload = spec.encode(has_stdin=stdin >= 0)
+        payload = spec.encode(has_stdin=stdin >= 0, secrets=secrets, secret_env=secret_env)
         self.start()
         with self._lock:
             self._last_id += 1

@@ -19,6 +19,8 @@ _ATTRIBUTES = {
 # kernel that does not know one of them does not do it either.
 _OVERLAY_SETTINGS = (b"redirect_dir=nofollow", b"metacopy=off", b"index=off", b"xino=off")
 _LOWER = b"lowerdir+="
+_SUBPATH = b"subpath="
+_PLACE = b"/dev"
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _SPARE_DESCRIPTORS = 64
 
@@ -44,19 +46,76 @@ def tmpfs(options: tuple[bytes, ...]) -> int:
 def bind(source: bytes, options: tuple[bytes, ...]) -> int:
     """A clone of the tree at ``source``, with everything mounted below it if ``rec`` is an option."""
     is_recursive = b"rec" in options
-    attributes = 0
+    attributes, subpath = 0, b""
     for option in options:
-        if option != b"rec" and option not in _ATTRIBUTES:
+        if option.startswith(_SUBPATH):
+            subpath = option.removeprefix(_SUBPATH)
+        elif option != b"rec" and option not in _ATTRIBUTES:
             raise OSError(errno.EINVAL, f"unknown bind option {os.fsdecode(option)}")
         attributes |= _ATTRIBUTES.get(option, 0)
-    fd = syscalls.open_tree(source, is_recursive=is_recursive)
+    fd = _clone_inside(source, subpath) if subpath else syscalls.open_tree(source, is_recursive=is_recursive)
     if attributes:
         syscalls.mount_setattr(fd, attributes, is_recursive=is_recursive)
     return fd
 
 
+def _clone_inside(source: bytes, subpath: bytes) -> int:
+    root = os.open(source, _DIRECTORY | os.O_NOFOLLOW)
+    try:
+        place = syscalls.open_inside(root, subpath)
+    finally:
+        os.close(root)
+    try:
+        return syscalls.open_tree_at(place)
+    finally:
+        os.close(place)
+
+
+def secret(data: bytes, options: tuple[bytes, ...]) -> int:
+    """A file in memory of its own, which no disk and no other process sees."""
+    values = dict(option.partition(b"=")[::2] for option in options)
+    mode, uid, gid = int(values[b"mode"], 8), int(values[b"uid"]), int(values[b"gid"])
+    attributes = sum({_ATTRIBUTES[option] for option in options if option in _ATTRIBUTES})
+    settings = (b"mode=700", b"nr_inodes=2")
+    try:
+        fs = filesystem(b"tmpfs", (*settings, b"noswap"))  # Linux 6.4
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        fs = filesystem(b"tmpfs", settings)
+    # Any directory will do: the mount is cloned from there and taken off again at once.
+    place = os.open(_PLACE, _DIRECTORY)
+    try:
+        syscalls.move_mount(fs, place)
+        try:
+            file = os.open(b"secret", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=fs)
+            with open(file, "wb", buffering=0) as stream:
+                stream.write(data)
+                os.fchown(file, uid, gid)
+                os.fchmod(file, mode)
+            clone = syscalls.open_tree(_PLACE + b"/secret", is_recursive=False)
+        finally:
+            syscalls.umount2(_PLACE, syscalls.MNT_DETACH)
+    finally:
+        os.close(place)
+        os.close(fs)
+    syscalls.mount_setattr(clone, attributes, is_recursive=False)
+    return clone
+
+
 def overlay(options: tuple[bytes, ...]) -> int:
-    """An overlay of ``lowerdir+=`` directories, top first; read-only without an ``upperdir=``."""
+    """An overlay of ``lowerdir+=`` directories, top first; read-only without an ``upperdir=``.
+
+    ``nosuid``, ``nodev`` and ``noexec`` are the mount's.
+    """
+    attributes = sum({_ATTRIBUTES[option] for option in options if option in _ATTRIBUTES})
+    fd = _stack(tuple(option for option in options if option not in _ATTRIBUTES))
+    if attributes:
+        syscalls.mount_setattr(fd, attributes, is_recursive=False)
+    return fd
+
+
+def _stack(options: tuple[bytes, ...]) -> int:
     lowers = [option.removeprefix(_LOWER) for option in options if option.startswith(_LOWER)]
     places = [option for option in options if option.startswith((b"upperdir=", b"workdir="))]
     others = [o for o in options if o not in places and o != b"sync" and not o.startswith(_LOWER)]
@@ -110,7 +169,7 @@ def legacy_overlay(lowers: list[bytes], places: list[bytes], others: list[bytes]
     needed = [b"lowerdir=" + b":".join(lowers), *places, *(o for o in others if o != b"volatile")]
     wanted = [*_OVERLAY_SETTINGS, *(o for o in others if o == b"volatile")]
     # Any directory will do: the mount is cloned and taken off again at once.
-    place = b"/dev"
+    place = _PLACE
     try:
         syscalls.mount(b"overlay", place, b"overlay", 0, b",".join(needed + wanted))
     except OSError as error:

@@ -17,8 +17,8 @@ _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _ANY = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 _PROC_ROOT_INODE = 1  # PROC_ROOT_INO, linux/proc_ns.h
 
-# A made file or directory: its real path, and the mtime of its parent before that, in nanoseconds.
-Stub = tuple[bytes, int]
+# A made file or directory: its real path, and the mtime of its parent before and after that, in nanoseconds.
+Stub = tuple[bytes, int, int]
 
 
 def open_directory(path: bytes, stubs: list[Stub] | None = None) -> int:
@@ -88,7 +88,8 @@ def _walk(path: bytes, make: str, stubs: list[Stub]) -> int:
                 parent = os.fstat(fd)
                 _make(name, fd, is_directory=bool(todo) or make == "directory")
                 if parent.st_dev == device:
-                    stubs.append((b"/" + b"/".join([*trail, name]), parent.st_mtime_ns))
+                    after = os.fstat(fd).st_mtime_ns
+                    stubs.append((b"/" + b"/".join([*trail, name]), parent.st_mtime_ns, after))
                 child = os.open(name, _ANY, dir_fd=fd)
             if not stat.S_ISLNK(os.fstat(child).st_mode):
                 trail.append(name)

@@ -44,7 +44,7 @@ class _Process:
         self.report = report  # -1 once the child is the program, or gone
         self.said = b""
         self.failure: child.Failure | None = None
-        self.stubs: list[tuple[bytes, int]] = []
+        self.stubs: list[tuple[bytes, int, int]] = []
 
 
 class Server:
@@ -171,5 +171,5 @@ class Server:
         else:
             self._send(("failed", process.id, process.failure))
 
-    def _send(self, message: tuple[str | int | list[tuple[bytes, int]] | child.Failure, ...]) -> None:
+    def _send(self, message: tuple[str | int | list[tuple[bytes, int, int]] | child.Failure, ...]) -> None:
         self._socket.send(marshal.dumps(message), _socket.MSG_NOSIGNAL)

@@ -43,6 +43,7 @@ class RawSpec(TypedDict):
     rlimits: tuple[tuple[str, int, int, int], ...]  # name, number, soft, hard; -1 is none
     shm_size: int
     cgroups: tuple[bytes, ...]
+    secrets: tuple[bytes, ...]
 
 
 class SandboxSpec(NamedTuple):
@@ -50,7 +51,10 @@ class SandboxSpec(NamedTuple):
 
     Beyond ``builder.core.mount.Mount``: an overlay takes the option ``sync`` (a program's fsync reaches the
     disk; without it the mount is ``volatile``, which makes its end cheap), and other options go to the kernel
-    as they are. So do those of a tmpfs, but for the flags ``ro``, ``nosuid``, ``nodev`` and ``noexec``.
+    as they are. So do those of a tmpfs, but for the flags ``ro``, ``nosuid``, ``nodev`` and ``noexec``. A
+    bind takes ``subpath=PATH``, which is looked up inside of its source however others change that meanwhile.
+    A ``secret`` is a file whose bytes come beside the spec; its source is their number, its options are
+    ``mode=`` (octal), ``uid=``, ``gid=`` and the flags.
     """
 
     args: tuple[str, ...]
@@ -67,12 +71,18 @@ class SandboxSpec(NamedTuple):
     shm_size: int = SHM_SIZE
     cgroups: tuple[str, ...] = ()  # directories of control groups to join
 
-    def encode(self, *, has_stdin: bool = False) -> bytes:
-        """For the launcher, and for ``launcher.py --describe``; raises InvalidSandbox."""
+    def encode(
+        self, *, has_stdin: bool = False, secrets: tuple[bytes, ...] = (), secret_env: tuple[str, ...] = ()
+    ) -> bytes:
+        """For the launcher, and for ``launcher.py --describe``; raises InvalidSandbox.
+
+        What is secret is given here, and is no part of the spec, so that nothing that prints or keeps a spec
+        shows it.
+        """
         self._check()
         raw: RawSpec = {
             "args": tuple(map(_inside, self.args)),
-            "env": tuple(map(_inside, self.env)),
+            "env": tuple(map(_inside, (*self.env, *secret_env))),
             "cwd": _inside(self.cwd),
             "user": self.user,
             "hostname": self.hostname,
@@ -85,6 +95,7 @@ class SandboxSpec(NamedTuple):
             "rlimits": tuple((u.name, RLIMITS[u.name], u.soft, u.hard) for u in self.ulimits),
             "shm_size": self.shm_size,
             "cgroups": tuple(map(os.fsencode, self.cgroups)),
+            "secrets": secrets,
         }
         return marshal.dumps(dict(raw))
 
@@ -106,7 +117,7 @@ class SandboxSpec(NamedTuple):
 
 
 def _raw_mount(mount: Mount) -> RawMount:
-    if mount.type not in ("overlay", "bind", "tmpfs"):
+    if mount.type not in ("overlay", "bind", "tmpfs", "secret"):
         raise InvalidSandbox(f'the sandbox makes no mount of type "{mount.type}"')
     return (
         mount.type,

@@ -131,6 +131,17 @@ class ExtraMount(Operation):
         os.close(place)
 
 
+class SecretFile(ExtraMount):
+    """A file of bytes that came beside the spec."""
+
+    def __init__(self, mount: RawMount, data: bytes) -> None:
+        super().__init__(mount)
+        self.data = data
+
+    def prepare(self) -> None:
+        self.fd = mounting.secret(self.data, self.mount[3])
+
+
 class Masks(Operation):
     """Hides what a container must not read, and write-protects what it may."""
 
@@ -271,7 +282,7 @@ def plan(spec: RawSpec) -> list[Operation]:
     else:
         # Before any mount of the user: one on /dev would choose what the masks are made of.
         operations += [NoDevices(), Masks()]
-    operations += map(ExtraMount, spec["mounts"][1:])
+    operations += (_extra(mount, spec["secrets"]) for mount in spec["mounts"][1:])
     operations.append(WorkingDirectory(spec["cwd"]))
     if spec["is_read_only"]:
         operations.append(ReadOnlyRoot())
@@ -282,6 +293,14 @@ def plan(spec: RawSpec) -> list[Operation]:
     operations += (ResourceLimit(*limit) for limit in spec["rlimits"])
     operations.append(Become(spec["user"], is_privileged=is_privileged))
     return operations
+
+
+def _extra(mount: RawMount, secrets: tuple[bytes, ...]) -> ExtraMount:
+    if mount[0] != "secret":
+        return ExtraMount(mount)
+    # A spec that was written down has none of them.
+    number = int(mount[1])
+    return SecretFile(mount, secrets[number] if number < len(secrets) else b"")
 
 
 def _make(mount: RawMount) -> int:
@@ -304,7 +323,7 @@ def _attach_plainly(fd: int, target: str, sandbox: Sandbox) -> None:
     """On a directory of the root itself: an image whose /proc is a link would choose where it goes."""
     try:
         os.mkdir(target, 0o755)
-        sandbox.stubs.append((target.encode(), 0))
+        sandbox.stubs.append((target.encode(), 0, 0))
     except FileExistsError:
         pass
     place = os.open(target, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)

@@ -47,12 +47,13 @@ _FS_CLOEXEC = 1
 _FSCONFIG_SET_FLAG, _FSCONFIG_SET_STRING, _FSCONFIG_CMD_CREATE = 0, 1, 6
 _MOVE_MOUNT_EMPTY_PATHS = 0x04 | 0x40  # MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH
 _CLOSE_RANGE_CLOEXEC = 4
+_RESOLVE_NO_XDEV, _RESOLVE_NO_MAGICLINKS, _RESOLVE_IN_ROOT = 0x01, 0x02, 0x10  # linux/openat2.h
 _LINUX_CAPABILITY_VERSION_3 = 0x2008_0522
 
 # One number everywhere for calls younger than Linux 5.0. Of the old calls libc hides clone (its wrapper wants
 # a stack), rt_sigaction (its wrapper refuses the two signals that libc keeps for itself) and keyctl.
 _OPEN_TREE, _MOVE_MOUNT, _FSOPEN, _FSCONFIG, _FSMOUNT = 428, 429, 430, 431, 432
-_CLOSE_RANGE, _MOUNT_SETATTR = 436, 442
+_CLOSE_RANGE, _OPENAT2, _MOUNT_SETATTR = 436, 437, 442
 # Other architectures have another order of clone's arguments, or were never tried.
 _OLD_CALLS = {
     "x86_64": (56, 13, 250),
@@ -102,6 +103,28 @@ def open_tree(path: bytes, *, is_recursive: bool) -> int:
     """A detached clone of the mount at ``path``; it goes when the descriptor is closed, unless attached."""
     flags = _OPEN_TREE_CLONE | os.O_CLOEXEC | (_AT_RECURSIVE if is_recursive else 0)
     return _call("open_tree", _OPEN_TREE, _AT_FDCWD, path, flags)
+
+
+def open_tree_at(fd: int) -> int:
+    """As ``open_tree``, of what an O_PATH descriptor refers to."""
+    return _call("open_tree", _OPEN_TREE, fd, b"", _OPEN_TREE_CLONE | os.O_CLOEXEC | _AT_EMPTY_PATH)
+
+
+def open_inside(root: int, path: bytes) -> int:
+    """An O_PATH descriptor of ``path`` with ``root`` as its root directory, on the same mount (Linux 5.6).
+
+    No link and no rename leads out of it, also while others change the tree.
+    """
+    how = (ctypes.c_uint64 * 3)(
+        os.O_PATH | os.O_CLOEXEC, 0, _RESOLVE_NO_XDEV | _RESOLVE_NO_MAGICLINKS | _RESOLVE_IN_ROOT
+    )
+    while True:
+        try:
+            return _call("openat2", _OPENAT2, root, path, ctypes.addressof(how), ctypes.sizeof(how))
+        except OSError as error:
+            # The kernel's way to say that a rename came between (openat2(2)).
+            if error.errno != errno.EAGAIN:
+                raise
 
 
 def move_mount(mount_fd: int, target_fd: int) -> None:

@@ -7,17 +7,25 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from builder.core.gitref import GitReference
 from builder.core.job import Job
 from builder.fs.tree import DirectoryTree, resolve
-from builder.source.gitcli import GitProgram
+from builder.source.gitcli import PROTOCOLS, GitProgram
 from builder.source.interface import GitFailed, GitNotInstalled, GitRefNotFound, SourceChanged
 from builder.source.secrets import secret_line
 
 _PEELED = "^{}"  # what ls-remote appends to a tag object's name, for the commit that it means
+
+
+Agent = Callable[[Job, Path], AbstractContextManager[Path | None]]
+
+
+def _no_agent(job: Job, directory: Path) -> AbstractContextManager[Path | None]:
+    return contextlib.nullcontext()
 
 
 class GitRepositories:
@@ -30,13 +38,14 @@ class GitRepositories:
         *,
         path: str,
         proxies: Mapping[str, str],
-        ssh_agent: Callable[[], str | None] = lambda: None,
+        agent: Agent = _no_agent,
     ) -> None:
+        """``agent`` serves the socket of the build's SSH agent, if it has one, in a directory."""
         self._scratch = scratch
         self._note = note
         self._path = path
         self._proxies = proxies
-        self._ssh_agent = ssh_agent
+        self._agent = agent
         self._lock = threading.Lock()
         self._pins: dict[GitReference, tuple[str, str]] = {}  # → object, the full name of the ref
 
@@ -59,17 +68,16 @@ class GitRepositories:
     def checkout(self, reference: GitReference, commit: str, job: Job) -> Path:
         """See GitSource."""
         home = self._home()
-        git = self._program(reference, home, job)
         tree = home / "tree"
         tree.mkdir(mode=0o755)
-        git.run("init", "--quiet", directory=tree)
-        git.run("remote", "add", "origin", reference.remote, directory=tree)
-        with _named(reference):
+        with self._program(reference, home, job) as git, _named(reference):
+            git.run("init", "--quiet", directory=tree)
+            git.run("remote", "add", "origin", reference.remote, directory=tree)
             self._fetch(git, reference, commit, tree)
             git.run("checkout", "--quiet", "--detach", commit, directory=tree)
             if reference.has_submodules and (tree / ".gitmodules").is_file():
                 _add_submodules(git, tree)
-        committed_at = git.run("show", "-s", "--format=%ct", "HEAD", directory=tree)
+            committed_at = git.run("show", "-s", "--format=%ct", "HEAD", directory=tree)
         if reference.keeps_git_dir and not reference.subdirectory:
             (tree / ".git/FETCH_HEAD").unlink(missing_ok=True)
         else:
@@ -83,18 +91,21 @@ class GitRepositories:
         home.mkdir(mode=0o700)
         return home
 
+    @contextlib.contextmanager
     def _program(
-        self, reference: GitReference, home: Path, job: Job, protocols: str | None = None
-    ) -> GitProgram:
-        return GitProgram(
-            home,
-            path=self._path,
-            proxies=self._proxies,
-            headers=_headers(reference, job),
-            ssh_agent=self._ssh_agent(),
-            cancel=job.cancel,
-            **({} if protocols is None else {"protocols": protocols}),
-        )
+        self, reference: GitReference, home: Path, job: Job, protocols: str = PROTOCOLS
+    ) -> Iterator[GitProgram]:
+        is_ssh = not reference.remote.lower().startswith(("http:", "https:", "git:"))
+        with self._agent(job, home) if is_ssh else contextlib.nullcontext() as agent:
+            yield GitProgram(
+                home,
+                path=self._path,
+                proxies=self._proxies,
+                headers=_headers(reference, job),
+                ssh_agent=None if agent is None else str(agent),
+                cancel=job.cancel,
+                protocols=protocols,
+            )
 
     # -- refs -----------------------------------------------------------------------------------------------
 
@@ -102,12 +113,10 @@ class GitRepositories:
         ref = reference.ref or "HEAD"
         home = self._home()
         # Who answers decides which commit it is: an https server must not send us to one without TLS.
-        only = "https" if reference.remote.lower().startswith("https:") else None
-        git = self._program(reference, home, job, only)
+        protocols = "https" if reference.remote.lower().startswith("https:") else PROTOCOLS
         patterns = (ref, f"{ref}{_PEELED}") if ref != "HEAD" else (ref,)
-        with _named(reference):
+        with self._program(reference, home, job, protocols) as git, _named(reference):
             answer = git.run("ls-remote", "--quiet", "--", reference.remote, *patterns, directory=home)
-        os.rmdir(home)
         listed: dict[str, str] = {}
         for line in answer.splitlines():
             commit, _, name = line.partition("\t")

@@ -14,7 +14,7 @@ from builder.core.job import Cancel
 from builder.source.interface import GitFailed, GitNotInstalled
 
 # Everything else git can speak (file, ext, fd, …) reads this machine's files or runs its programs.
-_PROTOCOLS = "http:https:git:ssh"
+PROTOCOLS = "http:https:git:ssh"
 _SETTINGS = {
     "advice.detachedHead": "false",
     "core.attributesFile": "/dev/null",
@@ -52,7 +52,7 @@ class GitProgram:
         headers: Mapping[str, str],
         ssh_agent: str | None,
         cancel: Cancel,
-        protocols: str = _PROTOCOLS,
+        protocols: str = PROTOCOLS,
     ) -> None:
         """``path`` is where programs are looked for.
 

@@ -12,7 +12,8 @@ def has_secret(job: Job, name: str) -> bool:
 
 def secret_line(job: Job, name: str) -> str | None:
     """Its first line, for a header: what follows would become another one. None: there is none."""
-    data = job.session.secrets.get(name)
+    load = job.session.secrets.get(name)
+    data = load() if load is not None else None
     if data is None:
         return None
     lines = data.decode("utf-8", "surrogateescape").strip().splitlines()

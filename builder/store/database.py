@@ -15,7 +15,17 @@ from builder.core.errors import Kind, PybuildError
 Value = str | int | float | bytes | None
 Row = tuple[Value, ...]
 
-_SCHEMA = """
+CACHE_MOUNTS_TABLE = """
+CREATE TABLE IF NOT EXISTS cache_mounts (
+    identity TEXT PRIMARY KEY,        -- caches-v1/identity
+    id TEXT NOT NULL,                 -- namespace/id, as the Dockerfile has it
+    created_at REAL NOT NULL,
+    used_at REAL NOT NULL
+) WITHOUT ROWID;
+"""
+
+_SCHEMA = f"""
+{CACHE_MOUNTS_TABLE}
 CREATE TABLE IF NOT EXISTS snapshots (
     name TEXT PRIMARY KEY,
     parent TEXT NOT NULL,             -- '' is the empty tree

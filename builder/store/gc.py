@@ -1,4 +1,4 @@
-"""Collection: what no image, cache record or container leads to goes.
+"""Collection: what no image, cache record or container leads to goes; cache mounts stay.
 
 Killed at any point it leaves directories that no row speaks of, which the next collection finds again.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from builder.core.digest import Digest
 from builder.store.content import LocalContentStore
-from builder.store.database import Database, text
+from builder.store.database import CACHE_MOUNTS_TABLE, Database, text
 from builder.store.state import StateDir, remove_tree
 
 _REACHABLE = """
@@ -40,9 +40,11 @@ def collect(state: StateDir, database: Database, content: LocalContentStore) -> 
                 text(r[0]) for r in database.rows("SELECT id FROM images UNION SELECT digest FROM manifests")
             }
             containers = {text(r[0]) for r in database.rows("SELECT id FROM containers")}
+            database.run(CACHE_MOUNTS_TABLE)  # a store may be older than cache mounts
+            caches = {text(r[0]) for r in database.rows("SELECT identity FROM cache_mounts")}
         blobs |= _named_by_manifests(content, blobs)
         removed = _remove_others(state.snapshots, snapshots) + _remove_others(state.flat, flat)
-        removed += _remove_others(state.containers, containers)
+        removed += _remove_others(state.containers, containers) + _remove_others(state.caches, caches)
         return removed + _remove_others(state.blobs, {blob.partition(":")[2] for blob in blobs})
 
 

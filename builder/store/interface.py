@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
@@ -10,6 +10,7 @@ from typing import BinaryIO, NamedTuple, Protocol
 from builder.core.descriptor import Descriptor
 from builder.core.digest import Digest
 from builder.core.errors import Kind, PybuildError
+from builder.core.job import Cancel
 from builder.core.mount import Mount
 from builder.core.reference import Reference
 
@@ -201,6 +202,38 @@ class ImageStore(Protocol):
 
     def delete(self, id: Digest) -> None:
         """The image with its names; its layers stay until collection."""
+
+
+class CacheMountRequest(NamedTuple):
+    """Which cache directory, and who else may have it meanwhile."""
+
+    identity: Digest
+    id: str  # for people: the namespace and the user's id
+    sharing: str  # shared, private, locked
+    mode: int | None = None  # of a directory that is made; None: 0755, or what ``fill`` makes it
+    uid: int | None = None
+    gid: int | None = None
+    is_new: bool = False  # what earlier builds left is not wanted
+
+
+class CacheMounts(Protocol):
+    """Directories that outlive builds."""
+
+    def use(
+        self,
+        request: CacheMountRequest,
+        holder: str,
+        cancel: Cancel,
+        *,
+        fill: Callable[[Path], None],
+        waits: Callable[[str], None],
+    ) -> AbstractContextManager[Path]:
+        """The directory, for as long as the block lasts.
+
+        ``shared`` takes one that others share or that is free, ``private`` one that is free, each a new one
+        if there is none; ``locked`` waits until one is free, after a call of ``waits`` with the holder's own
+        words. ``fill`` puts the first content into a new one. Raises Cancelled.
+        """
 
 
 class StateDirectory(Protocol):

@@ -9,6 +9,7 @@
       flat-v1/NAME             the whole merged tree of a deep snapshot chain
       mountpoints-v1           the lowest lower directory of every sandbox: what Docker mounts over
       containers-v1/ID         a container's writable layer and description
+      caches-v1/IDENTITY       cache mounts of RUN (store/cachemounts.py)
       failed-v1/NAME           the upper directory of a failed step
       logs-v1/BUILD/STEP       what steps printed
       cgroups-v1/OWNER         where one process made control groups, see builder/sandbox/cgroup.py
@@ -37,6 +38,7 @@ _BUCKETS = (
     "snapshots-v1",
     "flat-v1",
     "containers-v1",
+    "caches-v1",
     "failed-v1",
     "logs-v1",
     "tmp",
@@ -62,6 +64,7 @@ class StateDir:
         self.flat = root / "flat-v1"
         self.mountpoints = root / "mountpoints-v1"
         self.containers = root / "containers-v1"
+        self.caches = root / "caches-v1"
         self.failed = root / "failed-v1"
         self.logs = root / "logs-v1"
         self.cgroups = root / "cgroups-v1"

@@ -28,13 +28,12 @@ _REFUSED = {
     "--builder": "default", "--cache-from": "user/app:cache",
     "--cache-to": "type=inline", "--call": "check", "--load": None,
     "--metadata-file": "m.json", "--output": "type=docker",
-    "-o": "out", "--provenance": "false", "--push": None, "--sbom": "true", "--secret": "id=x,src=y",
-    "--ssh": "default",
+    "-o": "out", "--provenance": "false", "--push": None, "--sbom": "true",
 }  # fmt: skip
 _BUILT = (
     "--add-host --allow --build-arg --build-context --cgroup-parent --check --file --iidfile --label --network"
-    " --no-cache"
-    " --no-cache-filter --platform --progress --pull --quiet --shm-size --tag --target --ulimit"
+    " --no-cache --no-cache-filter --platform --progress --pull --quiet --secret --shm-size --ssh --tag"
+    " --target --ulimit"
 ).split()
 _BUILDX = (
     "--add-host --allow --annotation --attest --build-arg --build-context --builder --cache-from --cache-to"

@@ -21,6 +21,7 @@ from builder.frontend.interface import FrontendRequest
 from builder.llb.definition import Vertex
 from builder.ops.resolve import OpResolver
 from builder.solver.keys import cache_key
+from builder.store.cachemounts import LocalCacheMounts
 from tests.support.local_store import Store, open_store
 from tests.unit.frontend.frontend_bridge import AMD64, ARM64, BUSYBOX, FakeBridge
 
@@ -43,7 +44,7 @@ def resolver(tmp_path: Path) -> Iterator[OpResolver]:
 def make_resolver(
     store: Store, executor: Callable[[], Executor], image: Callable[[Digest], tuple[ImageConfig, str]]
 ) -> OpResolver:
-    return OpResolver(store.snapshots, executor, {}, image)
+    return OpResolver(store.snapshots, executor, {}, image, LocalCacheMounts(store.state, store.database))
 
 
 @pytest.mark.parametrize("case", sorted(KEYS.iterdir()), ids=lambda path: path.name)

@@ -176,7 +176,7 @@ def test_binds(box, tmp_path):
     assert os.pread(out, 100, 0).startswith(b"textdrwxrwxrwt")
     assert os.pread(err, 1000, 0).count(b"Read-only file system") == 2
     assert (data / "new").exists()
-    made = [path for path, _ in process.stubs]
+    made = [path for path, _, _ in process.stubs]
     assert made == [b"/mnt", b"/mnt/rw", b"/mnt/ro", b"/mnt/file", b"/mnt/tmp"]
 
 

@@ -64,9 +64,15 @@ from builder.frontend.dockerfile.stage_state import DEFAULT_PATH, StageState
 from builder.frontend.dockerfile.stages import SCRATCH, Stage, Stages, split
 from builder.frontend.dockerfile.suggest import closest, did_you_mean
 from builder.frontend.dockerfile.triggers import read_triggers
-from builder.frontend.interface import Bridge, CheckResult, FrontendRequest, FrontendResult, ResolvedImage
-from builder.llb.definition import Definition, Vertex
-from builder.llb.ops import CopyAction, FileOp
+from builder.frontend.interface import (
+    Bridge,
+    CheckResult,
+    ContextSource,
+    FrontendRequest,
+    FrontendResult,
+    ResolvedImage,
+)
+from builder.llb.definition import Definition, Edge
 
 # Frontend images that are this language; "# syntax=" asks for another program otherwise.
 _SYNTAXES = ("docker.io/docker/dockerfile", "docker.io/docker/dockerfile-upstream")
@@ -353,14 +359,7 @@ class _Conversion:
 
     def _start_on_tree(self, state: StageState, tree: Definition, stage: Stage) -> None:
         """A directory as a base: one layer, with its files."""
-        action = CopyAction(input=0, source="/", destination="/", allows_wildcards=False)
-        vertex = Vertex(
-            op=FileOp(actions=(action,), base=-1),
-            inputs=(self._scope.tree(tree),),
-            name=f"[internal] base {stage.display_name}",
-            location=stage.location,
-        )
-        state.edge = self._scope.graph.add(vertex)
+        state.edge = self._scope.copied(tree, f"base {stage.display_name}", stage.location)
         state.commit(f"FROM {stage.opening.base.text}", has_layer=True)
 
     def _origin(self, origin: Word) -> Origin:
@@ -373,18 +372,34 @@ class _Conversion:
         if named is not None and named.tree is not None:
             return Origin(self._scope.tree(named.tree), named.keeps_owner)
         check_image_origin(origin)
+        return Origin(self._image_origin(origin, named))
+
+    def _mount_origin(self, origin: Word) -> Edge:
+        """The tree that ``from`` of a mount means."""
+        number = self._stages.mount_origin(origin)
+        if number is not None:
+            edge = self._states[number].edge
+            return self._scope.nothing() if edge is None else edge
+        named = self._scope.named_context(origin.text)
+        if named is not None and named.tree is not None:
+            # A mount shows a tree of the store, never the user's folder.
+            return self._scope.copied(named.tree, f"context {origin.text}", origin.location)
+        check_image_origin(origin)
+        return self._image_origin(origin, named)
+
+    def _image_origin(self, origin: Word, named: ContextSource | None) -> Edge:
         if origin.text == SCRATCH and named is None:
-            return Origin(self._scope.nothing())
+            return self._scope.nothing()
         platform = self._request.platform
         reference = named.image if named is not None else origin.text
         resolved = self._resolve(reference, platform, origin)
         name = f"FROM {resolved.reference}"
-        return Origin(self._scope.image(resolved, platform, name, origin.location))
+        return self._scope.image(resolved, platform, name, origin.location)
 
     def _convert(self, state: StageState, instruction: Instruction, *, is_trigger: bool) -> None:
         match instruction:
             case Run():
-                convert_run(state, instruction, is_trigger=is_trigger)
+                convert_run(state, instruction, self._mount_origin, is_trigger=is_trigger)
             case Copy():
                 source = None if instruction.origin is None else self._origin(instruction.origin)
                 convert_copy(state, instruction, source, is_trigger=is_trigger)

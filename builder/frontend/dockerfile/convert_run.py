@@ -6,6 +6,7 @@ from builder.core.errors import Kind, PybuildError, Unsupported
 from builder.core.location import Location
 from builder.frontend.dockerfile.arguments import proxy_environment
 from builder.frontend.dockerfile.convert_meta import command_args
+from builder.frontend.dockerfile.convert_mounts import Origin, convert_mounts
 from builder.frontend.dockerfile.instructions import Command, InvalidFlag, Run
 from builder.frontend.dockerfile.node import Heredoc
 from builder.frontend.dockerfile.scope import Scope
@@ -25,8 +26,8 @@ class NotAllowed(PybuildError):
     code = "not-allowed"
 
 
-def convert_run(state: StageState, run: Run, *, is_trigger: bool) -> None:
-    """Raises Unsupported for flags that are not built yet, InvalidFlag, NotAllowed."""
+def convert_run(state: StageState, run: Run, origin: Origin, *, is_trigger: bool) -> None:
+    """``origin`` gives the tree that a mount's from means. Raises Unsupported, InvalidFlag, NotAllowed, …"""
     _refuse_flags(run)
     args = command_args(state, _command(run))
     inputs = [] if state.edge is None else [state.edge]
@@ -34,11 +35,14 @@ def convert_run(state: StageState, run: Run, *, is_trigger: bool) -> None:
     if run.script is not None and _is_executable(run.script):
         mounts.append(InputMount(input=len(inputs), target=_SCRIPTS, is_read_only=True))
         inputs.append(inline_file(state.scope, run.script, mode="0755", location=run.node.location))
+    asked = convert_mounts(state, run, origin, first_input=len(inputs))
+    inputs += asked.inputs
+    mounts += asked.trees
     request = state.scope.request
     settings = request.settings
     op = ExecOp(
         args=args,
-        env=tuple(f"{name}={value}" for name, value in state.env.items()),
+        env=(*(f"{name}={value}" for name, value in state.env.items()), *asked.env),
         cwd=state.cwd,
         user=state.image.user,
         mounts=tuple(mounts),
@@ -52,13 +56,16 @@ def convert_run(state: StageState, run: Run, *, is_trigger: bool) -> None:
         cgroup_parent=settings.cgroup_parent,
         limits=settings.limits,
         unkeyed_env=proxy_environment(request.build_args),
+        other_mounts=asked.others,
     )
     summary = "" if run.script is None else f" ({_summary(run.script.content_as_written)})"
     vertex = Vertex(
         op=op,
         inputs=tuple(inputs),
         platform=state.platform,
-        name=state.instruction_name(run.node, is_trigger=is_trigger, summary=summary),
+        name=state.instruction_name(
+            run.node, is_trigger=is_trigger, summary=summary, secrets=asked.variables
+        ),
         location=run.node.location,
         ignores_cache=state.ignores_cache,
     )
@@ -67,7 +74,7 @@ def convert_run(state: StageState, run: Run, *, is_trigger: bool) -> None:
 
 
 def _refuse_flags(run: Run) -> None:
-    for name, words in (("mount", run.mounts), ("device", run.devices)):
+    for name, words in (("device", run.devices),):
         for word in words:
             raise Unsupported(
                 f"RUN --{name} is not supported yet",

@@ -16,9 +16,16 @@ from builder.frontend.dockerfile.lint import Linter
 from builder.frontend.dockerfile.node import Word
 from builder.frontend.dockerfile.suggest import closest
 from builder.frontend.dockerfile.words import Expansion, Mode, expand, expand_words
-from builder.frontend.interface import Bridge, ContextSource, FrontendRequest, ResolvedImage, context_name
+from builder.frontend.interface import (
+    NO_CONTEXT,
+    Bridge,
+    ContextSource,
+    FrontendRequest,
+    ResolvedImage,
+    context_name,
+)
 from builder.llb.definition import Definition, DefinitionBuilder, Edge, Vertex
-from builder.llb.ops import FileOp, SourceOp
+from builder.llb.ops import CopyAction, FileOp, SourceOp
 
 # A shell's parameters ($1, $@) are empty here and no mistake that a declaration would mend.
 _DECLARABLE = re.compile(r"[^\W\d]\w*")
@@ -118,6 +125,10 @@ class Scope:
         name = "[internal] load build context"
         return self.graph.add(Vertex(op=SourceOp(identifier="local://context"), name=name))
 
+    def context_or_nothing(self) -> Edge:
+        """For mounts: without a context they show an empty tree, as in Docker."""
+        return self.nothing() if self.request.context == NO_CONTEXT else self.context()
+
     @property
     def context_keeps_owner(self) -> bool:
         """Whether what is copied from the context keeps its owners."""
@@ -129,6 +140,17 @@ class Scope:
             self.graph.add(vertex)
         assert definition.target is not None, "a tree has a vertex"
         return definition.target
+
+    def copied(self, definition: Definition, what: str, location: Location) -> Edge:
+        """The same as a tree of the store, whose files belong to root."""
+        action = CopyAction(input=0, source="/", destination="/", allows_wildcards=False)
+        vertex = Vertex(
+            op=FileOp(actions=(action,), base=-1),
+            inputs=(self.tree(definition),),
+            name=f"[internal] copy {what}",
+            location=location,
+        )
+        return self.graph.add(vertex)
 
     def named_context(self, name: str) -> ContextSource | None:
         """What --build-context says that a name stands for."""

@@ -82,10 +82,13 @@ class StageState:
         number = str(self._step).rjust(len(str(self._steps)))
         return f"[{stage}{number}/{self._steps}] {text}"
 
-    def instruction_name(self, node: Node, *, is_trigger: bool, summary: str = "") -> str:
-        """The step name of an instruction, expanded as far as it can be."""
+    def instruction_name(
+        self, node: Node, *, is_trigger: bool, summary: str = "", secrets: Iterable[str] = ()
+    ) -> str:
+        """The step name of an instruction, expanded as far as can be; ``secrets`` are variables to hide."""
         is_run = node.keyword == "run"
-        text = self.scope.shown(node.original.strip() + summary, self.env, is_run=is_run)
+        env = {**self.env, **dict.fromkeys(secrets, "****")}
+        text = self.scope.shown(node.original.strip() + summary, env, is_run=is_run)
         return self.step_name(f"ONBUILD {text}" if is_trigger else text)
 
 

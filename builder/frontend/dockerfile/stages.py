@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from builder.core.errors import Kind, PybuildError
 from builder.core.location import Location
-from builder.frontend.dockerfile.instructions import Arg, Copy, From, Instruction
+from builder.frontend.dockerfile.instructions import Arg, Copy, From, Instruction, Run
+from builder.frontend.dockerfile.mount_flags import mount_origin
 from builder.frontend.dockerfile.node import Word
 from builder.frontend.dockerfile.suggest import did_you_mean
 from builder.frontend.interface import ContextSource
@@ -157,10 +158,24 @@ class Stages:
             )
         return self._by_name.get(text.lower())
 
+    def mount_origin(self, word: Word) -> int | None:
+        """The stage that ``from`` of a mount means, by name only; None: an image. Raises StageNotFound."""
+        if _NUMBER.fullmatch(word.text):
+            raise StageNotFound(
+                f'a mount is not from stage number "{word.text}"',
+                hint="a mount names its stage: give that one a name, FROM … AS name",
+                location=word.location,
+            )
+        return self._by_name.get(word.text.lower())
+
     def origins(self, instructions: Iterable[Instruction]) -> list[tuple[Word, int]]:
-        """The stages that these copy from, each with the --from that says so. Raises StageNotFound."""
+        """The stages that these copy or mount from, each with the word that says so. Raises StageNotFound."""
         found = []
         for instruction in instructions:
+            for word in _mount_origins(instruction):
+                index = self.mount_origin(word)
+                if index is not None:
+                    found.append((word, index))
             if isinstance(instruction, Copy) and instruction.origin is not None:
                 index = self.origin(instruction.origin)
                 if index is not None:
@@ -168,12 +183,13 @@ class Stages:
         return found
 
     def images_copied_from(self) -> int:
-        """How many COPY --from in the file name an image."""
-        return sum(
-            isinstance(each, Copy) and each.origin is not None and self.origin(each.origin) is None
-            for stage in self.all
-            for each in stage.instructions
-        )
+        """How many COPY --from and mounts in the file are from no stage; a mount needs no from for that."""
+        instructions = [each for stage in self.all for each in stage.instructions]
+        copies = [each.origin for each in instructions if isinstance(each, Copy) and each.origin is not None]
+        mounts = sum(len(each.mounts) for each in instructions if isinstance(each, Run))
+        for each in instructions:
+            mounts -= sum(self.mount_origin(word) is not None for word in _mount_origins(each))
+        return sum(self.origin(word) is None for word in copies) + mounts
 
     def check_order(self, stage: Stage, origins: Iterable[tuple[Word, int]]) -> None:
         """What a stage copies from must stand above it. Raises StageDefinedLater, StageCycle."""
@@ -181,8 +197,10 @@ class Stages:
             if index == stage.number:
                 raise _cycle(stage, word)
             if index > stage.number:
+                mounts = [each for found in stage.instructions for each in _mount_origins(found)]
+                verb = "mount" if word in mounts else "copy"
                 raise StageDefinedLater(
-                    f'cannot copy from stage "{word.text}", it needs to be defined before '
+                    f'cannot {verb} from stage "{word.text}", it needs to be defined before '
                     f'the current stage "{stage.display_name}"',
                     hint="move that stage up",
                     location=word.location,
@@ -200,6 +218,11 @@ class Stages:
                 # A stage's parent stands above it, so every cycle goes down at least once.
                 if index >= stage.number and _reaches(needs, index, stage.number):
                     raise _cycle(stage, word)
+
+
+def _mount_origins(instruction: Instruction) -> list[Word]:
+    words = instruction.mounts if isinstance(instruction, Run) else ()
+    return [origin for word in words if (origin := mount_origin(word)) is not None]
 
 
 def _reaches(needs: list[set[int]], start: int, goal: int) -> bool:

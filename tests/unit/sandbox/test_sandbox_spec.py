@@ -32,6 +32,7 @@ def test_encode():
         "rlimits": (),
         "shm_size": 64 << 20,
         "cgroups": (),
+        "secrets": (),
     }
 
 

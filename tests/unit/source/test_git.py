@@ -225,7 +225,7 @@ def test_checksum(place: Place) -> None:
 def test_secrets(place: Place, name: str, value: bytes, sent: str) -> None:
     """A secret goes to the remote as a header."""
     Repository(place.root, "r").commit({"f": "x"})
-    place.checkout(place.server.url("/r.git"), Job("test", Session(secrets={name: value})))
+    place.checkout(place.server.url("/r.git"), Job("test", Session(secrets={name: lambda: value})))
 
     assert {each.headers["Authorization"] for each in place.server.asked} == {sent}
 

@@ -177,7 +177,7 @@ def test_secrets(place: Place, name: str, value: bytes, sent: str) -> None:
     place.server.answers["/f"] = Reply(302, headers={"Location": place.server.url("/g", host="localhost")})
     place.server.answers["/g"] = Reply(200, b"one")
     secret = f"{name}_127.0.0.1:{place.server.port}"
-    job = Job("test", Session(secrets={secret: value}))
+    job = Job("test", Session(secrets={secret: lambda: value}))
     file = RemoteFile(place.server.url("/f"))
     files = place.files()
     files.pin(file, "step", job)
