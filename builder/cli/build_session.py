@@ -5,24 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from builder.core.errors import Kind, PybuildError
+from builder.cli.build import InvalidOption
 from builder.engine.session import SecretSource, SshSource
 
 _KEYS = ("id", "src", "source", "env", "type")
 _AGENT = "SSH_AUTH_SOCK"
 
 
-class InvalidSessionOption(PybuildError):
-    """--secret or --ssh cannot be understood, or names what is not there."""
-
-    kind = Kind.INVALID
-    code = "invalid-option"
-
-
 def read_secrets(given: Sequence[str], environ: Mapping[str, str]) -> tuple[SecretSource, ...]:
     """``id=ID[,src=FILE|,env=NAME][,type=file|env]``; of one id the last counts.
 
-    Without a source it is the variable of that name, else the file. Raises InvalidSessionOption.
+    Without a source it is the variable of that name, else the file. Raises InvalidOption.
     """
     found = {source.id: source for source in (_secret(text, environ) for text in given)}
     return tuple(found.values())
@@ -62,7 +55,7 @@ def _secret(text: str, environ: Mapping[str, str]) -> SecretSource:
 def read_ssh(given: Sequence[str], environ: Mapping[str, str]) -> tuple[SshSource, ...]:
     """``ID[=SOCKET]`` or ``ID=KEY[,KEY]``; without a value the agent of SSH_AUTH_SOCK.
 
-    Raises InvalidSessionOption.
+    Raises InvalidOption.
     """
     found: dict[str, SshSource] = {}
     for text in given:
@@ -90,5 +83,5 @@ def read_ssh(given: Sequence[str], environ: Mapping[str, str]) -> tuple[SshSourc
     return tuple(found.values())
 
 
-def _wrong(message: str, hint: str) -> InvalidSessionOption:
-    return InvalidSessionOption(message, hint=hint)
+def _wrong(message: str, hint: str) -> InvalidOption:
+    return InvalidOption(message, hint=hint)
