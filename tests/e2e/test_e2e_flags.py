@@ -31,8 +31,8 @@ _REFUSED = {
     "-o": "out", "--provenance": "false", "--push": None, "--sbom": "true",
 }  # fmt: skip
 _BUILT = (
-    "--add-host --allow --build-arg --build-context --cgroup-parent --check --file --iidfile --label --network"
-    " --no-cache --no-cache-filter --platform --progress --pull --quiet --secret --shm-size --ssh --tag"
+    "--add-host --allow --build-arg --build-context --cgroup-parent --check --file --iidfile --label"
+    " --network --no-cache --no-cache-filter --platform --progress --pull --quiet --secret --shm-size --ssh --tag"
     " --target --ulimit"
 ).split()
 _BUILDX = (
