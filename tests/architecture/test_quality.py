@@ -14,14 +14,14 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.parametrize(
     "words",
     [
-        ["ruff", "check", "builder"],
-        ["ruff", "format", "--check", "builder"],
+        ["ruff", "check", "builder", "tests"],
+        ["ruff", "format", "--check", "builder", "tests"],
         ["mypy", "builder"],
     ],
     ids=["lint", "format", "types"],
 )
 def test_quality(words: list[str]) -> None:
-    """The product is clean."""
+    """Product and tests are clean."""
     done = subprocess.run(
         [sys.executable, "-m", *words], cwd=ROOT, capture_output=True, text=True, check=False
     )

@@ -32,8 +32,8 @@ _REFUSED = {
 }  # fmt: skip
 _BUILT = (
     "--add-host --allow --build-arg --build-context --cgroup-parent --check --file --iidfile --label"
-    " --network --no-cache --no-cache-filter --platform --progress --pull --quiet --secret --shm-size --ssh --tag"
-    " --target --ulimit"
+    " --network --no-cache --no-cache-filter --platform --progress --pull --quiet --secret --shm-size --ssh"
+    " --tag --target --ulimit"
 ).split()
 _BUILDX = (
     "--add-host --allow --annotation --attest --build-arg --build-context --builder --cache-from --cache-to"
