@@ -266,3 +266,28 @@ def test_folder_as_a_base(pybuild: Pybuild, tmp_path: Path) -> None:
     pybuild.build(project, *options)
 
     assert pybuild.run("x", "cat", "/f") == "two"
+
+
+def test_mounts(pybuild: Pybuild, tmp_path: Path) -> None:
+    """A mount may be from a named context; without any context it shows an empty folder."""
+    folder = write_project(tmp_path / "folder", "", {"f": "one"})
+    text = (
+        b"FROM busybox\n"
+        b"RUN --mount=from=other,target=/m cat /m/f > /got\n"
+        b"RUN --mount=target=/m ls -A /m > /none\n"
+    )
+    pybuild("build", "-t", "x", "--build-context", f"other={folder}", "-", input=text)
+
+    assert pybuild.run("x", "cat", "/got", "/none") == "one"
+
+
+def test_secret_for_an_address(pybuild: Pybuild, server: WebServer, tmp_path: Path) -> None:
+    """A token for the host is sent, and is no part of what is kept."""
+    server.answers["/f"] = Reply(200, b"one")
+    project = write_project(tmp_path / "p", f"FROM busybox\nADD {server.url('/f')} /f\n")
+    secret = f"id=HTTP_AUTH_TOKEN_127.0.0.1:{server.port},env=TOKEN"
+    pybuild.build(project, "--secret", secret, env={"TOKEN": "canary"})
+    held = [p for p in pybuild.root.rglob("*") if p.is_file() and b"canary" in p.read_bytes()]
+
+    assert server.asked[0].headers["Authorization"] == "Bearer canary"
+    assert held == []

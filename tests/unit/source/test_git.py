@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Iterator
@@ -265,3 +266,30 @@ def test_users_configuration_is_not_read(
 
     assert not (tmp_path / "hooked").exists()
     assert not (tmp_path / "filtered").exists()
+
+
+def test_ssh(tmp_path: Path) -> None:
+    """ssh gets the build's agent and no file of the user; it is asked for ssh addresses only."""
+    repository = Repository(tmp_path / "repositories", "r")
+    commit = repository.commit({"f": "x"})
+    program = tmp_path / "bin/ssh"
+    program.parent.mkdir()
+    program.write_text(
+        f'#!/bin/sh\necho "$SSH_AUTH_SOCK $*" >> {tmp_path}/said\nfor last; do :; done\nexec sh -c "$last"\n'
+    )
+    program.chmod(0o755)
+    source = GitRepositories(
+        tmp_path,
+        lambda ref, commit: None,
+        path=f"{program.parent}:{os.environ['PATH']}",
+        proxies={},
+        agent=lambda job, directory: contextlib.nullcontext(Path("/agent")),
+    )
+    reference = parse_git(f"ssh://git@localhost{repository.bare}#main")
+    tree = source.checkout(reference, source.pin(reference, _JOB), _JOB)
+    said = (tmp_path / "said").read_text().splitlines()
+
+    assert git(repository.work, "rev-parse", "HEAD") == commit
+    assert files(tree) == {"f": "0o644"}
+    assert said[0].startswith("/agent -F none -o IdentityFile=none -o BatchMode=yes")
+    assert all(line.startswith("/agent ") for line in said)
