@@ -119,6 +119,10 @@ class _Reader:
 
     def main(self) -> tuple[Dockerfile, ContextSource | None]:
         text = self._asked.context
+        if self._asked.file is not None and is_http(self._asked.file):
+            raise Unsupported(
+                "a Dockerfile that is an address is not built yet", hint="fetch it, and name the file with -f"
+            )
         if text == STDIN:
             return self._from_stdin()
         if not Path(text).is_dir():

@@ -291,3 +291,10 @@ def test_secret_for_an_address(pybuild: Pybuild, server: WebServer, tmp_path: Pa
 
     assert server.asked[0].headers["Authorization"] == "Bearer canary"
     assert held == []
+
+
+def test_dockerfile_that_is_an_address_is_refused(pybuild: Pybuild, tmp_path: Path) -> None:
+    """By its name, not as a file that is missing."""
+    outcome = pybuild("build", "-f", "https://host.example/Dockerfile", tmp_path, code=1)
+
+    assert "a Dockerfile that is an address" in outcome.err
