@@ -232,3 +232,25 @@ def test_lost_directory_is_noticed(store: Store) -> None:
 
     assert not store.snapshots.is_intact(tree.name)
     assert not store.snapshots.is_intact("absent")
+
+
+def test_shared_over_another_parent(tmp_path: Path) -> None:
+    """One tree over several parents is one directory; that stays so when the store is opened again."""
+    with open_store(tmp_path) as store:
+        layer = store.tree({"a": b"layer"})
+        bases = [store.tree({"a": b"base", "b": b"1"}), store.layer(b"packed")]
+        shared = [store.snapshots.share(base.name, layer.name) for base in bases]
+
+        assert [snapshot.same_as for snapshot in shared] == [layer.name] * 2
+        assert [snapshot.depth for snapshot in shared] == [2, 2]
+        assert files(store, shared[0].name) == ["a", "b"]
+        assert files(store, shared[1].name) == ["a", "packed"]
+        assert store.snapshots.lowers(shared[0].name)[0] == store.snapshots.directory(layer.name)
+        assert store.snapshots.directory(shared[0].name) == store.snapshots.directory(layer.name)
+    with open_store(tmp_path) as store:
+        assert store.snapshots.stat(shared[0].name) == shared[0]
+        assert store.snapshots.chain(shared[0].name) == [bases[0], shared[0]]
+        assert files(store, shared[0].name) == ["a", "b"]
+        assert store.snapshots.is_intact(shared[0].name)
+        Path(store.snapshots.directory(layer.name)).rename(tmp_path / "elsewhere")
+        assert not store.snapshots.is_intact(shared[0].name)

@@ -117,3 +117,28 @@ def test_deletions_are_whiteouts(store: Store) -> None:
         layers.diff_id(base)
         with tarfile.open(fileobj=io.BytesIO(written(layers, store, top.name))) as tar:
             assert tar.getnames() == [".wh.gone"]
+
+
+def test_a_shared_layer_is_the_same_over_everything(tmp_path: Path) -> None:
+    """Its diff ID does not depend on what is below, be it the very same files, and it is hashed once."""
+    with open_store(tmp_path) as store, Layers(store.snapshots, store.content) as layers:
+        layer = store.tree({"d/same": b"same", "e": b"e"})
+        twin = store.tree({"d/same": b"same"})
+        for path in ("d/same", "d"):
+            st = os.stat(Path(store.snapshots.directory(layer.name)) / path)
+            os.utime(Path(store.snapshots.directory(twin.name)) / path, ns=(st.st_mtime_ns, st.st_mtime_ns))
+        over = [store.snapshots.share(base.name, layer.name) for base in (twin, store.tree({"x": b""}))]
+        layers.prefetch(over[0].name)
+        diff_ids = [layers.diff_id(snapshot) for snapshot in over]
+        data = [written(layers, store, snapshot.name) for snapshot in (layer, *over)]
+
+        assert diff_ids == [Digest.of(data[0])] * 2
+        assert data[1:] == [data[0]] * 2
+        assert layers.descriptor(over[1]).size == len(data[0])
+    with open_store(tmp_path) as store, Layers(store.snapshots, store.content) as layers:
+        again = store.snapshots.share(twin.name, layer.name)
+        (Path(store.snapshots.directory(layer.name)) / "e").unlink()
+
+        assert layers.diff_id(again) == diff_ids[0]
+        with pytest.raises(DigestMismatch):
+            written(layers, store, again.name)

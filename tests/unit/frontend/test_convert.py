@@ -16,7 +16,15 @@ from builder.core.errors import PybuildError, SeveralErrors, Unsupported
 from builder.core.image import Healthcheck, ImageConfig
 from builder.frontend.interface import FrontendResult
 from builder.llb.definition import Vertex
-from builder.llb.ops import CopyAction, ExecOp, FileOp, InputMount, MakeDirectoryAction, MakeFileAction
+from builder.llb.ops import (
+    CopyAction,
+    ExecOp,
+    FileOp,
+    InputMount,
+    MakeDirectoryAction,
+    MakeFileAction,
+    MergeOp,
+)
 
 
 def history(result: FrontendResult) -> list[str]:
@@ -80,6 +88,9 @@ HISTORY = [
     ("COPY --chmod=0644 --chown=root a /q", "COPY --chown=root --chmod=0644 a /q # buildkit"),
     ("COPY --chown=$nope --chmod= a /q", "COPY a /q # buildkit"),
     ("COPY --from=busybox /bin/true /t", "COPY /bin/true /t # buildkit"),
+    ("COPY --link --exclude=x --chown=1 a /q", "COPY --chown=1 a /q # buildkit"),
+    ("COPY --chmod=7 --link=false --parents x/./a /q", "COPY --parents --chmod=7 x/./a /q # buildkit"),
+    ("ADD --link --exclude=x a /q", "ADD a /q # buildkit"),
     ("ADD --chown=3 a /dest4/", "ADD --chown=3 a /dest4/ # buildkit"),
     ("COPY a <<EOF <<-'F2' b /hd/\nx\nEOF\n\tF2", "COPY a b <<EOF <<F2 /hd/ # buildkit"),
     ('SHELL ["/bin/sh", "-ec"]', "SHELL [/bin/sh -ec]"),
@@ -438,6 +449,69 @@ def test_relative_to_the_base() -> None:
     assert result.image.working_dir == "/base/y"
 
 
+PIVOTS = [
+    ("a/b", "/", ("a/b",)),
+    ("./a/b/", "/", ("a/b",)),
+    ("/a/../b/.", "/", ("b",)),
+    ("../a", "/", ("a",)),
+    ("a/./b/./c", "/a", ("b/c",)),
+    ("./a/./b", "/a", ("b",)),
+    ("/./a", "/", ("a",)),
+    ("a*/./**/x", "/a*", ("**/x",)),
+    (".", "/", ()),
+    ("/", "/", ()),
+    ("a/./", "/a", ()),
+]
+
+
+@pytest.mark.parametrize(("source", "base", "includes"), PIVOTS, ids=[row[0] for row in PIVOTS])
+def test_parents(source: str, base: str, includes: tuple[str, ...]) -> None:
+    """The first /./ ends what is left out of the names; what follows is a pattern below that."""
+    (action,) = copies(convert(f"FROM busybox\nCOPY --parents {source} /x/"))
+
+    assert (action.source, action.includes, action.location_hint) == (base, includes, source)
+
+
+def test_excludes() -> None:
+    """They are not expanded, and hold for every source; what can match nothing is warned of."""
+    text = "FROM busybox\nARG P=p\nCOPY --exclude=$P --exclude=!b --exclude= a c /x/\nCOPY --exclude=/y a /z"
+    result = convert(text)
+
+    assert [action.excludes for action in copies(result)] == [("$P", "!b", "")] * 2 + [("/y",)]
+    assert [warning.location.start_line for warning in result.warnings if warning.location] == [4]
+
+
+def test_link() -> None:
+    """The layer has no parent, the merge is not a step, and over nothing there is none."""
+    result = convert("FROM busybox\nRUN x\nCOPY --link a /b/\nWORKDIR c", ignores_cache=True)
+    vertices = [vertex for _, vertex in result.definition]
+    (merge,) = (vertex for vertex in vertices if isinstance(vertex.op, MergeOp))
+    below, layer = (result.definition.vertices[edge.vertex] for edge in merge.inputs)
+
+    assert (merge.op, merge.name, merge.ignores_cache) == (MergeOp(destination="/b"), "", True)
+    assert isinstance(below.op, ExecOp)
+    assert isinstance(layer.op, FileOp)
+    assert (layer.op.base, len(layer.inputs), layer.name) == (-1, 1, "[3/4] COPY --link a /b/")
+    assert [entry.is_empty_layer for entry in result.image.history[1:]] == [False] * 3
+
+    scratch = convert("FROM scratch\nCOPY --link a /b/")
+    assert not any(isinstance(vertex.op, MergeOp) for _, vertex in scratch.definition)
+
+
+@pytest.mark.parametrize("owner", ["www", "0:staff", "www:0", "$who", "-1"])
+@pytest.mark.parametrize("base", ["busybox", "scratch"])
+def test_link_takes_owners_by_number(owner: str, base: str) -> None:
+    """There is no user database in the layer; without --link the names are for the step to look up."""
+    with pytest.raises(PybuildError, match="by name") as caught:
+        convert(f"FROM {base}\nARG who=www\nCOPY --link --chown={owner} a /b")
+
+    assert caught.value.code == "invalid-flag"
+    assert caught.value.location is not None
+    assert caught.value.location[:2] == (3, 13)
+    convert(f"FROM {base}\nARG who=www\nCOPY --link=false --chown={owner} a /b")
+    convert(f"FROM {base}\nCOPY --link --chown=1:2 a /b\nCOPY --link --chown=$nope a /b")
+
+
 NOT_YET = [
     ("RUN --device=x y", "RUN --device", 5),
 ]  # fmt: skip
@@ -644,7 +718,7 @@ def test_another_frontend() -> None:
 LINES = (
     "RUN make", "RUN <<EOF\nx\nEOF", "COPY a b /c/", "COPY <<EOF /x\n$A\nEOF", "ADD a.tar /", "ENV A=1",
     "ARG B=$A", "WORKDIR d", "USER u", "LABEL l=$A", "EXPOSE 80", "CMD x", "ENTRYPOINT y",
-    "COPY --from=busybox /a /b",
+    "COPY --from=busybox /a /b", "COPY --link a /b", "COPY --parents --exclude=x a/./b /c/",
 )  # fmt: skip
 
 

@@ -183,3 +183,20 @@ def test_killed_anywhere(tmp_path: Path) -> None:
         check_store(store)
         assert names(store) == {kept.name}
         assert len(list(store.state.blobs.iterdir())) == 1
+
+
+def test_a_shared_tree_stays(tmp_path: Path) -> None:
+    """What is shown over another parent lives as long as somebody shows it."""
+    with open_store(tmp_path) as store:
+        cache, key = SqliteCache(store.database), Digest.of(b"key")
+        base, layer = store.tree({"a": b"a"}), store.tree({"b": b"b"})
+        shared = store.snapshots.share(base.name, layer.name)
+        cache.save(key, CacheRecord(shared.name, b""))
+
+        assert run(store) == 0
+        assert names(store) == {base.name, layer.name}
+        assert store.snapshots.is_intact(shared.name)
+
+        cache.forget(key)
+        assert run(store) == 2
+        assert store.database.rows("SELECT * FROM snapshots") == []
