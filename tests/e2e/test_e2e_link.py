@@ -72,3 +72,92 @@ def test_parents_are_kept_behind_the_pivot(pybuild: Pybuild, write: Write) -> No
         {"x/y/z.txt": "1", "x/y/q.c": "2"},
     )
     pybuild.build(context)
+
+
+def test_base_is_no_part_of_the_key(pybuild: Pybuild, write: Write) -> None:
+    """The very same copy is cached over another image, and after a step that failed before it."""
+    pybuild.build(write("FROM scratch\nCOPY a /a\n", {"a": "1"}, name="base"), "-t", "base")
+    pybuild.build(write("FROM base\nCOPY --link a /x/a\n", {"a": "content"}), "-t", "one")
+    again = write("FROM busybox\nRUN echo changed\nCOPY --link a /x/a\n")
+    second = pybuild.build(again, "-t", "two")
+
+    assert second.steps["[3/3] COPY --link a /x/a"] == "CACHED"
+    assert _layers(pybuild, "one")[-1] == _layers(pybuild, "two")[-1]
+    (again / "a").write_text("other")
+    assert pybuild.build(again, "-t", "two").steps["[3/3] COPY --link a /x/a"] == "DONE"
+    assert _layers(pybuild, "one")[-1] != _layers(pybuild, "two")[-1]
+
+
+def test_links_of_the_base_are_not_followed(pybuild: Pybuild, write: Write, tmp_path: Path) -> None:
+    """/lib becomes a directory, as in Docker, which is said; what it led to is as before."""
+    context = write(
+        "FROM busybox\nRUN mkdir -p /usr/l /d/e && echo old > /usr/l/x && ln -s usr/l /l && ln -s /usr/l /abs\n"
+        "COPY --link x /l/x\nCOPY --link x /abs\nCOPY --link x /d\n"
+        "RUN test ! -L /l && test -f /l/x && test -f /abs && test -f /d && cat /usr/l/x > /seen\n",
+        {"x": "new"},
+    )
+    built = pybuild.build(context, "-t", "links")
+    tree = read_archive(pybuild.save("links", tmp_path / "links.tar")).tree()
+
+    assert 'the symbolic link "/l" is replaced by a directory' in built.err
+    assert 'the directory "/d" is replaced by a file' in built.err
+    assert [tree[path].kind for path in ("l", "l/x", "abs", "d")] == ["5", "0", "0", "0"]
+    assert "d/e" not in tree
+    assert tree["seen"].content == tree["usr/l/x"].content != tree["l/x"].content
+
+
+def test_the_same_line_again(pybuild: Pybuild, write: Write, tmp_path: Path) -> None:
+    """One layer twice in an image is mounted once; what was changed in between comes back."""
+    context = write(
+        "FROM busybox\nCOPY --link d /d\nRUN rm -r /d/sub && echo changed > /d/a && echo more > /d/more\n"
+        "COPY --link d /d\nRUN cat /d/a /d/sub/b /d/more > /seen && echo last > /d/a\n",
+        {"d/a": "a\n", "d/sub/b": "b\n"},
+    )
+    pybuild.build(context, "-t", "twice")
+    layers = _layers(pybuild, "twice")
+
+    assert layers[-4] == layers[-2]
+    assert read_archive(pybuild.save("twice", tmp_path / "twice.tar")).text("seen") == "a\nb\nmore\n"
+    assert pybuild.run("twice", "cat", "/d/a", "/d/sub/b") == "last\nb\n"
+
+
+def test_no_cache_makes_linked_layers_anew(pybuild: Pybuild, write: Write) -> None:
+    """The layer and what it is laid over both: an image of the old one would be a lie."""
+    context = write("FROM busybox\nCOPY --link a /new/a\n", {"a": "x"})
+    first = pybuild.build(context)
+    again = pybuild.build(context, "--no-cache")
+
+    assert set(first.steps.values()) >= {"DONE"}
+    assert again.steps["[2/2] COPY --link a /new/a"] == "DONE"
+    assert pybuild.build(context).image == again.image
+
+
+def test_linked_layers_survive_collection(pybuild: Pybuild, write: Write, tmp_path: Path) -> None:
+    """An image's shared layer stays when nothing else leads to it, and is saved as it was described."""
+    context = write("FROM busybox\nCOPY --link a /tmp/in/a\n", {"a": "x"})
+    pybuild.build(context, "-t", "kept")
+    pybuild.build(write("FROM scratch\nCOPY b /b\n", {"b": "y"}, name="other"), "-t", "gone")
+    pybuild("rmi", "gone")
+    tree = read_archive(pybuild.save("kept", tmp_path / "kept.tar")).tree()
+
+    assert (tree["tmp"].mode, tree["tmp/in"].mode) == (0o1777, 0o755)
+    assert pybuild.run("kept", "cat", "/tmp/in/a") == "x"
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "column"),
+    [
+        ("COPY --link --chown=www a /x", "invalid-flag", 13),
+        ("COPY --parents d/nope /x", "copy-source-missing", 16),
+        ("COPY --parents d/./nope /x", "copy-source-missing", 16),
+        ("COPY --exclude=[ d /x", "invalid-pattern", 1),
+        ("ADD --parents a /x", "unknown-flag", 5),
+        ("COPY --link=maybe a /x", "invalid-flag", 6),
+    ],
+)
+def test_errors(pybuild: Pybuild, write: Write, line: str, code: str, column: int) -> None:
+    """Each is told at its place, with a hint where one helps."""
+    failed = pybuild.build(write(f"FROM busybox\n{line}\n", {"a": "a", "d/b": "b"}), code=1)
+
+    assert f"error[{code}]" in failed.err
+    assert f"Dockerfile:2:{column}\n" in failed.err
