@@ -15,7 +15,8 @@ pytestmark = pytest.mark.e2e
 
 
 def _layers(pybuild: Pybuild, name: str) -> list[str]:
-    return json.loads(pybuild("inspect", name).out)[0]["RootFS"]["Layers"]
+    layers: list[str] = json.loads(pybuild("inspect", name).out)[0]["RootFS"]["Layers"]
+    return layers
 
 
 def test_linked_layer_survives_a_change_of_the_base(pybuild: Pybuild, write: Write) -> None:
@@ -91,7 +92,8 @@ def test_base_is_no_part_of_the_key(pybuild: Pybuild, write: Write) -> None:
 def test_links_of_the_base_are_not_followed(pybuild: Pybuild, write: Write, tmp_path: Path) -> None:
     """/lib becomes a directory, as in Docker, which is said; what it led to is as before."""
     context = write(
-        "FROM busybox\nRUN mkdir -p /usr/l /d/e && echo old > /usr/l/x && ln -s usr/l /l && ln -s /usr/l /abs\n"
+        "FROM busybox\n"
+        "RUN mkdir -p /usr/l /d/e && echo old > /usr/l/x && ln -s usr/l /l && ln -s /usr/l /abs\n"
         "COPY --link x /l/x\nCOPY --link x /abs\nCOPY --link x /d\n"
         "RUN test ! -L /l && test -f /l/x && test -f /abs && test -f /d && cat /usr/l/x > /seen\n",
         {"x": "new"},
