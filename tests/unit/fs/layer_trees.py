@@ -62,7 +62,7 @@ def build_upper(before: Tree, after: Tree, directory: Path) -> Path:
         old = None if above in fresh else before.get(path)
         if node.kind == "dir" and (old is None or old.kind != "dir" or node.opaque):
             fresh.add(path)
-        if old != node or node.copied_up:
+        if old != node or node.copied_up or path in fresh:
             ensure(above)
             if path not in made:
                 made[path] = node
