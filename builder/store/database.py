@@ -90,6 +90,19 @@ CREATE TABLE IF NOT EXISTS builds (
 """
 
 
+# Of the primary codes, and of I/O errors those of writing, resizing and mapping a file (sqlite3.h).
+_NO_SPACE = frozenset(
+    {
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR_WRITE,
+        sqlite3.SQLITE_IOERR_TRUNCATE,
+        sqlite3.SQLITE_IOERR_SHMSIZE,
+        sqlite3.SQLITE_IOERR_SHMMAP,
+        sqlite3.SQLITE_IOERR_SHMOPEN,
+    }
+)
+
+
 class StoreFailed(PybuildError):
     """The database, or the disk below it, refused."""
 
@@ -181,9 +194,15 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
+        # Errors of the module itself have no code. SQLite says "disk I/O error" where not even its
+        # shared-memory file can grow.
+        if getattr(error, "sqlite_errorcode", None) in _NO_SPACE:
+            raise StoreFailed(
+                f"the store's database cannot grow: no space left on the disk, or a bad one ({error})",
+                hint="free some space, or give another --root; nothing was lost",
+            ) from error
         raise StoreFailed(
-            f"the store's database failed: {error}",
-            hint="look at the free space and the permissions of the state directory",
+            f"the store's database failed: {error}", hint="look at the permissions of the state directory"
         ) from error
 
 

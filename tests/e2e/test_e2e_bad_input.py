@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import subprocess
 from collections.abc import Iterator
@@ -74,11 +75,15 @@ def test_no_context_and_no_dockerfile(pybuild: Pybuild, tmp_path: Path) -> None:
 def test_dockerfile_of_zeros(pybuild: Pybuild, write: Write) -> None:
     """Bytes that are no text are an error like any other."""
     context = write("FROM scratch\n")
-    for data in (bytes(1000), b"\xff\xfe\x00F", os.urandom(4096), b"FROM " + b"x" * 100_000):
+    noise = [random.Random(seed).randbytes(4096) for seed in range(8)]
+    for data in (bytes(1000), b"\xff\xfe\x00F", *noise, b"FROM " + b"x" * 100_000):
         (context / "Dockerfile").write_bytes(data)
         failed = pybuild.build(context, "--pull=never", code=1)
 
-        assert failed.err.count("error[") == 1
+        count = failed.err.count("error[")
+
+        # Lines of noise may each be a mistake; their number is the last line then.
+        assert count == 1 or failed.err.endswith(f"\n{count} errors\n")
         assert "Traceback" not in failed.err
 
 
@@ -171,7 +176,7 @@ def test_full_disk(room_kib: int, pybuild: Pybuild, write: Write, base_store: Pa
 
     assert done.stdout.splitlines() == ["first 1", "second 0"], done.stderr
     assert done.stderr.count("error[") == 1
-    assert re.search("no space left|disk I/O error", done.stderr, re.IGNORECASE)
+    assert re.search("no space (is )?left", done.stderr, re.IGNORECASE)
     assert "Traceback" not in done.stderr
 
 
