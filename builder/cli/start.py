@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from builder.cli.settings import Settings
+
+if TYPE_CHECKING:
+    from builder.engine.early import Launcher
 
 
 def main() -> None:
@@ -24,9 +28,14 @@ def main() -> None:
             from builder.cli.container_run import execute
 
             sys.exit(guarded(lambda: execute(Settings(quick.root, launcher), quick.values)))
+    sys.exit(guarded(lambda: _with_typer(arguments, launcher)))
+
+
+def _with_typer(arguments: list[str], launcher: Launcher | None) -> int:
+    # Inside the guard: an interrupt while it loads is an interrupt like any other.
     from builder.cli.app import run
 
-    sys.exit(guarded(lambda: run(arguments, launcher)))
+    return run(arguments, launcher)
 
 
 def guarded(work: Callable[[], int]) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 import time
@@ -18,6 +17,8 @@ from builder.core.platform import Platform
 from builder.core.reference import InvalidReference, Reference
 from builder.fs.compression import open_decompressed
 from builder.fs.tar import TarReader
+from builder.source.documents import descriptor as descriptor_of
+from builder.source.documents import entries, parse
 from builder.source.image import register_layers
 from builder.source.interface import BrokenImage
 from builder.store.interface import ContentStore, Image, ImageStore, Snapshotter
@@ -107,7 +108,7 @@ class ArchiveLoader:
         names = self._names_in_manifest_json()
         found: dict[Digest, list[Reference]] = {}
         images: dict[Digest, Image] = {}
-        for entry in _list(self._document("index.json"), "manifests"):
+        for entry in entries(self._document("index.json"), "manifests"):
             manifest = self._choose(entry)
             if manifest is None:
                 continue
@@ -130,7 +131,7 @@ class ArchiveLoader:
             return entry
         if entry.get("mediaType") not in INDEXES:
             return None
-        below = _list(self._blob_document(entry), "manifests")
+        below = entries(self._blob_document(entry), "manifests")
         host = Platform.host()
         for candidate in below:
             platform = candidate.get("platform")
@@ -146,8 +147,8 @@ class ArchiveLoader:
 
     def _add_oci(self, entry: Mapping[str, Any]) -> Image:
         manifest = self._blob_document(entry)
-        layers = [_descriptor(layer) for layer in _list(manifest, "layers")]
-        config = _descriptor(manifest.get("config"))
+        layers = [descriptor_of(layer) for layer in entries(manifest, "layers")]
+        config = descriptor_of(manifest.get("config"))
         for layer in layers:
             if self._content.size(layer.digest) != layer.size:
                 raise BrokenImage(f"the archive lacks layer {layer.digest}")
@@ -213,10 +214,10 @@ class ArchiveLoader:
         raise BrokenImage(f'the archive names "{name}" and does not have it')
 
     def _blob_document(self, entry: Mapping[str, Any]) -> Any:
-        return _parse(self._read(_descriptor(entry).digest), "a manifest")
+        return parse(self._read(descriptor_of(entry).digest), "a manifest")
 
     def _document(self, name: str) -> Any:
-        return _parse(self._read(self._files[name]), name)
+        return parse(self._read(self._files[name]), name)
 
     def _read(self, digest: Digest) -> bytes:
         with self._content.open(digest) as blob:
@@ -250,33 +251,8 @@ def _references(tags: Sequence[str]) -> list[Reference]:
     return [Reference.parse(str(tag)).with_default_tag() for tag in tags]
 
 
-def _descriptor(value: Any) -> Descriptor:
-    try:
-        return Descriptor(
-            media_type=str(value["mediaType"]),
-            digest=Digest.parse(str(value["digest"])),
-            size=int(value["size"]),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise BrokenImage(f"a descriptor of the archive is incomplete: {error}") from error
-
-
 def _texts(document: Mapping[str, Any], key: str) -> list[str]:
     found = document.get(key) or []
     if not isinstance(found, list) or not all(isinstance(entry, str) for entry in found):
         raise BrokenImage(f'a document of the archive has no list "{key}"')
     return found
-
-
-def _list(document: Any, key: str) -> list[Mapping[str, Any]]:
-    found = document.get(key) if isinstance(document, dict) else None
-    if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
-        raise BrokenImage(f'a document of the archive has no list "{key}"')
-    return found
-
-
-def _parse(data: bytes, name: str) -> Any:
-    try:
-        return json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise BrokenImage(f"{name} is not JSON: {error}") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 from collections.abc import Mapping
@@ -10,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from builder.core.descriptor import INDEXES, MANIFESTS, Descriptor
-from builder.core.digest import Digest, DigestMismatch, InvalidDigest
+from builder.core.digest import Digest, DigestMismatch
 from builder.core.errors import Kind, PybuildError
 from builder.core.image import ImageConfig
 from builder.core.platform import Platform
 from builder.core.reference import Reference
+from builder.source.documents import descriptor as descriptor_of
+from builder.source.documents import entries, parse
 from builder.source.image import register_layers
 from builder.source.interface import BrokenImage, ImageUnavailable, ResolvedSource
 from builder.store.interface import ContentStore, Image, Snapshotter
@@ -45,13 +46,13 @@ class OciLayout:
         Brings its layers into the store. Raises InvalidLayout, ImageUnavailable, BrokenImage.
         """
         manifest = self._document(self._choose(wanted, platform))
-        config_of = _descriptor(manifest.get("config"))
+        config_of = descriptor_of(manifest.get("config"))
         raw = self._read(config_of)
         try:
             config = ImageConfig.from_json(raw)
         except (ValueError, KeyError, TypeError, PybuildError) as error:
             raise BrokenImage(f"the layout's config is no image config: {error}") from error
-        layers = [_descriptor(layer) for layer in _list(manifest, "layers")]
+        layers = [descriptor_of(layer) for layer in entries(manifest, "layers")]
         for layer in layers:
             self._bring(layer)
         self._content.put(raw)
@@ -60,10 +61,10 @@ class OciLayout:
         return ResolvedSource(reference, Image(config_of.digest, top, 0.0), config)
 
     def _choose(self, wanted: str, platform: Platform) -> Descriptor:
-        entries = _list(self._index(), "manifests")
-        found = [entry for entry in entries if _is_meant(entry, wanted, is_only=len(entries) == 1)]
+        listed = entries(self._index(), "manifests")
+        found = [entry for entry in listed if _is_meant(entry, wanted, is_only=len(listed) == 1)]
         if not found:
-            names = sorted({name for entry in entries for name in _names(entry)})
+            names = sorted({name for entry in listed for name in _names(entry)})
             raise ImageUnavailable(
                 f'the OCI layout "{self._directory}" has no image "{wanted or "latest"}"',
                 hint=f"it has {', '.join(names[:8])}" if names else "name one by its digest, with @sha256:…",
@@ -85,9 +86,9 @@ class OciLayout:
         kind = entry.get("mediaType")
         if kind in MANIFESTS:
             listed = _platform(entry.get("platform"))
-            return _descriptor(entry) if platform.matches(listed) or (is_only and listed.os == "") else None
+            return descriptor_of(entry) if platform.matches(listed) or (is_only and listed.os == "") else None
         if kind in INDEXES:
-            below = _list(self._document(_descriptor(entry)), "manifests")
+            below = entries(self._document(descriptor_of(entry)), "manifests")
             for each in below:
                 chosen = self._below(each, platform, is_only=len(below) == 1, hops=hops + 1)
                 if chosen is not None:
@@ -96,7 +97,7 @@ class OciLayout:
 
     def _index(self) -> Any:
         try:
-            return _parse(_bounded(self._open("index.json")), "index.json")
+            return parse(_bounded(self._open("index.json")), "index.json")
         except FileNotFoundError as error:
             raise InvalidLayout(
                 f'"{self._directory}" is no OCI layout: it has no index.json',
@@ -104,7 +105,7 @@ class OciLayout:
             ) from error
 
     def _document(self, descriptor: Descriptor) -> Any:
-        return _parse(self._read(descriptor), str(descriptor.digest))
+        return parse(self._read(descriptor), str(descriptor.digest))
 
     def _read(self, descriptor: Descriptor) -> bytes:
         data = _bounded(self._blob(descriptor))
@@ -194,28 +195,3 @@ def _bounded(descriptor: int) -> bytes:
     if len(data) > _MAX_DOCUMENT:
         raise BrokenImage("a document of the layout is too large for one")
     return data
-
-
-def _descriptor(value: Any) -> Descriptor:
-    try:
-        return Descriptor(
-            media_type=str(value["mediaType"]),
-            digest=Digest.parse(str(value["digest"])),
-            size=int(value["size"]),
-        )
-    except (KeyError, TypeError, ValueError, InvalidDigest) as error:
-        raise BrokenImage(f"a descriptor of the layout is incomplete: {error}") from error
-
-
-def _list(document: Any, key: str) -> list[Mapping[str, Any]]:
-    found = document.get(key) if isinstance(document, dict) else None
-    if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
-        raise BrokenImage(f'a document of the layout has no list "{key}"')
-    return found
-
-
-def _parse(data: bytes, name: str) -> Any:
-    try:
-        return json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise BrokenImage(f"{name} of the layout is not JSON: {error}") from error
