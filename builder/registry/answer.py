@@ -25,11 +25,12 @@ NO_ANSWER_LIMIT = 2
 
 
 class Answer(NamedTuple):
-    """A response whose body was not read yet; ``is_foreign``: another host gave it, after a redirect."""
+    """A response whose body was not read yet; ``is_foreign``: another host gave it than the endpoint's."""
 
     response: urllib3.BaseHTTPResponse
     host: str
     is_foreign: bool
+    url: str = ""  # after redirects
 
 
 def read_chunks(answer: Answer, endpoint: Endpoint, cancel: Cancel | None) -> Generator[bytes]:
@@ -113,6 +114,7 @@ def failure(answer: Answer, endpoint: Endpoint) -> EndpointFailed:
         status=response.status,
         limit=TRANSIENT_LIMIT if is_transient(response.status) else 1,
         retry_after_s=retry_after_s(response.headers),
+        is_foreign=answer.is_foreign,
     )
 
 
@@ -136,9 +138,7 @@ def translate(endpoint: Endpoint, error: Exception, *, host: str) -> EndpointFai
         case exceptions.ConnectTimeoutError():
             return silent(f"{at}no connection within {CONNECT_TIMEOUT_S:.0f} seconds")
         case exceptions.ReadTimeoutError():
-            return EndpointFailed(
-                endpoint, f"{at}silent for {READ_TIMEOUT_S:.0f} seconds", limit=TRANSIENT_LIMIT
-            )
+            return EndpointFailed(endpoint, f"{at}silent for too long", limit=TRANSIENT_LIMIT)
         case exceptions.SSLError():
             hint = "a registry without TLS must be listed with insecure = true, one with its own CA with ca"
             reason = f"{at}TLS failed: {printable(str(cause))}"

@@ -17,7 +17,7 @@ from urllib.parse import urlencode, urlsplit
 from builder.core.job import Cancel
 from builder.registry.answer import failure, read_capped
 from builder.registry.config import Endpoint, is_loopback
-from builder.registry.credentials import Credential, CredentialStore
+from builder.registry.credentials import Credential, Credentials
 from builder.registry.retry import EndpointFailed, Retry
 from builder.registry.transport import Request, Transport
 
@@ -28,6 +28,7 @@ _PARAMETER = re.compile(r"""[\s,]*([!#$%&'*+.^`|~\w-]+)(?:\s*(=)\s*(?:"((?:[^"\\
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 # The token specification: without expires_in a token lives for 60 seconds.
 _DEFAULT_LIFETIME_S = 60.0
+_CLIENT = "pybuild"
 _MARGIN_S = 10.0
 
 
@@ -49,11 +50,15 @@ class Authenticator:
     def __init__(
         self,
         transport: Transport,
-        credentials: CredentialStore,
+        credentials: Credentials,
         retry: Retry,
         *,
         clock: Callable[[], float] = time.monotonic,
+        is_login: bool = False,
     ) -> None:
+        """``is_login``: asks token servers for a ``refresh_token`` to keep in place of the password."""
+        self.refresh_token = ""  # that the last token server gave
+        self._is_login = is_login
         self._transport = transport
         self._credentials = credentials
         self._retry = retry
@@ -90,19 +95,19 @@ class Authenticator:
         """What to do about a refusal."""
         problem = self._credentials.problems.get(endpoint.host)
         host = "" if endpoint.host == "registry-1.docker.io" else f" {endpoint.host}"
-        advice = f"check the name; if the image is private, log in with: docker login{host}"
+        advice = f"check the name; if the image is private, log in with: pybuild login{host}"
         return f"{problem}; {advice}" if problem else advice
 
     def _acquire(
         self, endpoint: Endpoint, scope: str, challenges: list[Challenge], cancel: Cancel | None
     ) -> _Held:
-        credential = self._credentials.lookup(endpoint.host)
+        credential = self._credentials.lookup(endpoint.host, _repository_of(scope))
         if credential is not None and credential.bearer:
             return _Held(f"Bearer {_checked(endpoint, credential.bearer)}", float("inf"))
         for challenge in challenges:
             if challenge.scheme == "bearer" and "realm" in challenge.parameters:
-                parameters = {**challenge.parameters, "scope": challenge.parameters.get("scope") or scope}
-                return self._fetch_token(endpoint, parameters, credential, cancel)
+                scopes = merged_scopes(challenge.parameters.get("scope", ""), scope)
+                return self._fetch_token(endpoint, challenge.parameters, scopes, credential, cancel)
         for challenge in challenges:
             if challenge.scheme == "basic":
                 if credential is None or credential.refresh_token:
@@ -114,20 +119,26 @@ class Authenticator:
         self,
         endpoint: Endpoint,
         parameters: Mapping[str, str],
+        scopes: list[str],
         credential: Credential | None,
         cancel: Cancel | None,
     ) -> _Held:
         realm = check_realm(endpoint, parameters["realm"])
-        query = {"service": parameters.get("service", ""), "scope": parameters["scope"]}
+        service = parameters.get("service", "")
         server = _token_endpoint(endpoint, realm)
         if credential is not None and credential.refresh_token:
-            form = {"grant_type": "refresh_token", "client_id": "pybuild", **query}
+            form = {"grant_type": "refresh_token", "client_id": _CLIENT, "service": service}
+            form["scope"] = " ".join(scopes)
             body = urlencode({**form, "refresh_token": credential.refresh_token}).encode()
             headers = {"Content-Type": "application/x-www-form-urlencoded"}
             request = Request(server, "POST", realm, headers, body, may_redirect=False)
         else:
             separator = "&" if urlsplit(realm).query else "?"
-            url = f"{realm}{separator}{urlencode({k: v for k, v in query.items() if v})}"
+            query = [("service", service)] if service else []
+            query += [("scope", one) for one in scopes]
+            if self._is_login and credential is not None:
+                query += [("offline_token", "true"), ("client_id", _CLIENT), ("account", credential.username)]
+            url = f"{realm}{separator}{urlencode(query)}" if query else realm
             headers = {} if credential is None else {"Authorization": _basic(credential)}
             request = Request(server, "GET", url, headers)
         asked_at = self._clock()
@@ -135,7 +146,8 @@ class Authenticator:
             body = self._retry.run(lambda: self._ask(request, cancel), has_alternative=False, cancel=cancel)
         except EndpointFailed as error:
             raise self._token_failed(endpoint, realm, error) from error
-        return _read_token(endpoint, body, asked_at)
+        held, self.refresh_token = _read_token(endpoint, body, asked_at)
+        return held
 
     def _ask(self, request: Request, cancel: Cancel | None) -> bytes:
         answer = self._transport.open(request)
@@ -170,6 +182,25 @@ def parse_challenges(headers: Iterable[str]) -> Iterator[Challenge]:
             yield Challenge(scheme, parameters)
 
 
+def merged_scopes(asked: str, wanted: str) -> list[str]:
+    """What a challenge asks for, and what is wanted besides: the one token is for all that follows.
+
+    A mirror may call the repository otherwise, so who only reads asks for what he is told.
+    """
+    if asked and wanted.endswith(":pull") and " " not in wanted:
+        return asked.split()
+    found: dict[str, list[str]] = {}
+    for scope in f"{asked} {wanted}".split():
+        resource, _, actions = scope.rpartition(":")
+        known = found.setdefault(resource, [])
+        known += [action for action in actions.split(",") if action not in known]
+    return [f"{resource}:{','.join(actions)}" for resource, actions in found.items()]
+
+
+def _repository_of(scope: str) -> str:
+    return scope.partition(" ")[0].removeprefix("repository:").rpartition(":")[0]
+
+
 def check_realm(endpoint: Endpoint, realm: str) -> str:
     """The address of the token server, if a login may be sent there. Raises EndpointFailed."""
     try:
@@ -198,7 +229,7 @@ def _token_endpoint(endpoint: Endpoint, realm: str) -> Endpoint:
     return Endpoint(parts.scheme, parts.netloc)
 
 
-def _read_token(endpoint: Endpoint, body: bytes, asked_at: float) -> _Held:
+def _read_token(endpoint: Endpoint, body: bytes, asked_at: float) -> tuple[_Held, str]:
     import json
 
     try:
@@ -210,7 +241,9 @@ def _read_token(endpoint: Endpoint, body: bytes, asked_at: float) -> _Held:
     if not isinstance(token, str) or not token:
         raise EndpointFailed(endpoint, "its token server gave no token")
     margin_s = min(_MARGIN_S, lifetime_s / 2)
-    return _Held(f"Bearer {_checked(endpoint, token)}", asked_at + lifetime_s - margin_s)
+    held = _Held(f"Bearer {_checked(endpoint, token)}", asked_at + lifetime_s - margin_s)
+    refresh_token = document.get("refresh_token")
+    return held, refresh_token if isinstance(refresh_token, str) else ""
 
 
 def _checked(endpoint: Endpoint, token: str) -> str:

@@ -11,11 +11,10 @@ from typing import TypeVar
 from builder.core.descriptor import DOCKER_INDEX, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Descriptor
 from builder.core.digest import Digest, DigestMismatch, InvalidDigest
 from builder.core.job import Cancel
-from builder.core.reference import DEFAULT_TAG, InvalidReference, Reference
-from builder.registry.answer import Answer, failure, finish, read_capped
-from builder.registry.auth import Authenticator
+from builder.core.reference import DEFAULT_TAG, Reference
+from builder.registry.answer import Answer, read_capped
 from builder.registry.config import Endpoint, RegistryConfig
-from builder.registry.credentials import CredentialStore
+from builder.registry.exchange import Call, Exchange, check_reference, repository_url, scope_of
 from builder.registry.interface import (
     BlobNotFound,
     FetchedManifest,
@@ -28,15 +27,14 @@ from builder.registry.interface import (
 )
 from builder.registry.manifest import parse_manifest
 from builder.registry.receive import BlobReceiver
-from builder.registry.retry import EndpointFailed, Retry
-from builder.registry.transport import Request, Transport
+from builder.registry.retry import EndpointFailed
 from builder.registry.words import printable
 
 # What the distribution specification lets a registry refuse to store.
 MAX_MANIFEST = 4 << 20
 _ACCEPT = ", ".join((OCI_INDEX, OCI_MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST))
 
-_NO_HEADERS: Mapping[str, str] = {}
+_FOUND = frozenset({200, 206})
 
 T = TypeVar("T")
 
@@ -44,15 +42,8 @@ T = TypeVar("T")
 class HttpRegistryClient:
     """The RegistryClient of the distribution specification."""
 
-    def __init__(
-        self, config: RegistryConfig, transport: Transport, authenticator: Authenticator, retry: Retry
-    ) -> None:
-        self._config = config
-        self._transport = transport
-        self._authenticator = authenticator
-        self._retry = retry
-        # Mirrors that gave no answer once are passed over afterwards: each blob would wait for them again.
-        self._silent: dict[Endpoint, EndpointFailed] = {}
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
 
     @classmethod
     def open(
@@ -67,20 +58,18 @@ class HttpRegistryClient:
 
         Opens no connection. ``sleep`` replaces the waiting between tries. Raises InvalidRegistryConfig.
         """
-        transport, retry = Transport(proxies=proxies), Retry(sleep=sleep)
-        authenticator = Authenticator(transport, CredentialStore.load(docker_config), retry)
-        return cls(config or RegistryConfig(), transport, authenticator, retry)
+        return cls(Exchange.open(config=config, docker_config=docker_config, proxies=proxies, sleep=sleep))
 
     def close(self) -> None:
         """Drop idle connections; the client may be used again."""
-        self._transport.close()
+        self._exchange.close()
 
     def fetch_manifest(
         self, reference: Reference, *, descriptor: Descriptor | None = None, cancel: Cancel | None = None
     ) -> FetchedManifest:
         if descriptor is not None:
             reference = reference.with_digest(descriptor.digest)
-        _check(reference)
+        check_reference(reference)
 
         def attempt(endpoint: Endpoint) -> FetchedManifest:
             answer = self._ask_manifest(endpoint, reference, "GET", cancel)
@@ -93,7 +82,7 @@ class HttpRegistryClient:
         return fetched
 
     def head_digest(self, reference: Reference, *, cancel: Cancel | None = None) -> Digest | None:
-        _check(reference)
+        check_reference(reference)
 
         def attempt(endpoint: Endpoint) -> Digest | None:
             try:
@@ -121,16 +110,14 @@ class HttpRegistryClient:
         progress: Callable[[int, int], object] | None = None,
         cancel: Cancel | None = None,
     ) -> None:
-        _check(reference)
+        check_reference(reference)
         Digest.parse(str(descriptor.digest))
         receiver = BlobReceiver(descriptor, sink, progress)
         path = f"blobs/{descriptor.digest}"
 
         def attempt(endpoint: Endpoint) -> None:
             headers = receiver.request_headers()
-            answer = self._exchange(
-                endpoint, reference, path, "GET", headers, is_verified=True, cancel=cancel
-            )
+            answer = self._ask(endpoint, reference, path, "GET", headers, is_verified=True, cancel=cancel)
             receiver.receive(endpoint, answer, cancel)
 
         self._anywhere(reference, attempt, blob=descriptor.digest, cancel=cancel)
@@ -141,9 +128,7 @@ class HttpRegistryClient:
     ) -> Answer:
         is_verified = reference.digest is not None
         path, accept = _manifest_path(reference), {"Accept": _ACCEPT}
-        return self._exchange(
-            endpoint, reference, path, method, accept, is_verified=is_verified, cancel=cancel
-        )
+        return self._ask(endpoint, reference, path, method, accept, is_verified=is_verified, cancel=cancel)
 
     def _anywhere(
         self,
@@ -153,68 +138,23 @@ class HttpRegistryClient:
         blob: Digest | None = None,
         cancel: Cancel | None,
     ) -> T:
-        """The first answer that is one; whatever a mirror lacks or fails at, the next may have."""
-        failures: list[EndpointFailed] = []
-        endpoints = self._config.endpoints(reference.domain)
-        for endpoint in endpoints:
-            is_last = endpoint is endpoints[-1]
-            if endpoint in self._silent and not is_last:
-                failures.append(self._silent[endpoint])
-                continue
-            try:
-                return self._retry.run(partial(attempt, endpoint), has_alternative=not is_last, cancel=cancel)
-            except EndpointFailed as error:
-                failures.append(error)
-                if error.is_silent:
-                    self._silent[endpoint] = error
-                if error.status is not None and not endpoint.is_mirror:
-                    break
-        raise _summary(reference, blob, failures) from failures[-1]
+        explain = partial(_summary, reference, blob)
+        return self._exchange.anywhere(reference.domain, attempt, explain, uses_mirrors=True, cancel=cancel)
 
-    def _exchange(
+    def _ask(
         self,
         endpoint: Endpoint,
         reference: Reference,
         path: str,
         method: str,
-        headers: Mapping[str, str] = _NO_HEADERS,
+        headers: Mapping[str, str],
         *,
         is_verified: bool,
         cancel: Cancel | None,
     ) -> Answer:
-        """One request, with a login if it turns out to need one. Raises EndpointFailed unless 200 or 206."""
-        repository = f"{endpoint.prefix}/{reference.path}"
-        scope = f"repository:{repository[1:]}:pull"
-        url = f"{endpoint.scheme}://{endpoint.host}/v2{repository}/{path}"
-        authorization = self._authenticator.header(endpoint, scope)
-        is_second = False
-        while True:
-            login = {} if authorization is None else {"Authorization": authorization}
-            sent = {"Accept-Encoding": "identity", **headers, **login}
-            answer = self._transport.open(Request(endpoint, method, url, sent, is_verified=is_verified))
-            status = answer.response.status
-            if status in (200, 206):
-                return answer
-            if status != 401 or answer.is_foreign or is_second:
-                raise self._refusal(answer, endpoint)
-            challenges = answer.response.headers.getlist("WWW-Authenticate")
-            finish(answer.response)
-            authorization = self._authenticator.answer(endpoint, scope, challenges, authorization, cancel)
-            is_second = True
-
-    def _refusal(self, answer: Answer, endpoint: Endpoint) -> EndpointFailed:
-        error = failure(answer, endpoint)
-        if error.status in (401, 403):
-            error.hint = self._authenticator.hint(endpoint)
-        if error.status == 429:
-            error.hint = "the registry limits how often one may pull: wait, log in, or configure a mirror"
-        return error
-
-
-def _check(reference: Reference) -> None:
-    """A reference that nobody parsed must not become a URL. Raises InvalidReference."""
-    if Reference.parse(str(reference)) != reference:
-        raise InvalidReference(str(reference), "it is not in its full form")
+        url, scope = repository_url(endpoint, reference, path), scope_of(endpoint, reference.path, "pull")
+        call = Call(method, url, scope, _FOUND, headers, is_verified=is_verified)
+        return self._exchange.send(endpoint, call, cancel)
 
 
 def _manifest_path(reference: Reference) -> str:

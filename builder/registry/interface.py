@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, Protocol
+from enum import Enum
+from typing import BinaryIO, NamedTuple, Protocol
 
 from builder.core.descriptor import Descriptor
 from builder.core.digest import Digest
@@ -22,16 +23,22 @@ from builder.registry.manifest import (
 
 __all__ = [
     "BlobNotFound",
+    "BlobPlaced",
+    "CredentialHelperFailed",
     "FetchedManifest",
     "Index",
     "InvalidManifest",
     "InvalidRegistryConfig",
+    "LoginRefused",
     "Manifest",
     "ManifestNotFound",
     "NoMatchingPlatform",
+    "OpenAt",
+    "PushRefused",
     "RegistryClient",
     "RegistryDenied",
     "RegistryError",
+    "RegistryPusher",
     "RegistryUnavailable",
     "UnsupportedManifest",
     "WebAnswer",
@@ -85,6 +92,33 @@ class InvalidRegistryConfig(PybuildError):
 
     kind = Kind.INVALID
     code = "invalid-registry-config"
+
+
+class CredentialHelperFailed(PybuildError):
+    """The program that keeps logins did not do what it was asked."""
+
+    kind = Kind.UNAVAILABLE
+    code = "credential-helper-failed"
+
+    def __init__(self, program: str, what: str) -> None:
+        super().__init__(
+            f'the credential helper "{program}" {what}',
+            hint="Docker's config.json names it, in credsStore or credHelpers",
+        )
+
+
+class LoginRefused(RegistryError):
+    """The registry does not take this name with this password."""
+
+    kind = Kind.DENIED
+    code = "login-refused"
+
+
+class PushRefused(RegistryError):
+    """The registry answers, and does not take what was sent. Never worth trying again."""
+
+    kind = Kind.INVALID
+    code = "push-refused"
 
 
 class WebFailed(PybuildError):
@@ -166,6 +200,52 @@ class RegistryClient(Protocol):
         A transfer that breaks goes on where it stopped. Size and digest are checked on the way, so the bytes
         are good only if this returns: throw them away on any error. ``progress`` gets (bytes so far, size).
         Raises BlobNotFound, RegistryDenied, RegistryUnavailable, DigestMismatch, and what ``sink`` raises.
+        """
+
+
+# Opens the bytes of a blob at an offset, to be read to their end and closed.
+OpenAt = Callable[[int], BinaryIO]
+
+
+class BlobPlaced(Enum):
+    """How a blob came to be in a repository."""
+
+    EXISTS = "exists"  # it was there
+    MOUNTED = "mounted"  # from another repository of the registry
+    UPLOADED = "uploaded"
+
+
+class RegistryPusher(Protocol):
+    """Writes to registries, never to mirrors. Thread-safe: blobs of one image may be pushed side by side."""
+
+    def has_blob(self, reference: Reference, descriptor: Descriptor, *, cancel: Cancel | None = None) -> bool:
+        """Whether the repository of ``reference`` has it. Raises RegistryDenied, RegistryUnavailable."""
+
+    def push_blob(
+        self,
+        reference: Reference,
+        descriptor: Descriptor,
+        open_at: OpenAt,
+        *,
+        mount_from: str = "",
+        progress: Callable[[int, int], object] | None = None,
+        cancel: Cancel | None = None,
+    ) -> BlobPlaced:
+        """Have the blob in the repository of ``reference``; sent only if it is not there.
+
+        ``mount_from`` is the path of another repository of that registry that may have it. ``open_at`` is
+        called for each try, and gives at least ``descriptor.size`` bytes in all; what the registry got of
+        them has the digest, or it is refused. ``progress`` gets (bytes there so far, size), and goes back
+        where some were lost. Raises RegistryDenied, RegistryUnavailable, PushRefused, and what ``open_at``
+        raises.
+        """
+
+    def push_manifest(
+        self, reference: Reference, raw: bytes, media_type: str, *, cancel: Cancel | None = None
+    ) -> Digest:
+        """Let ``reference`` stand for these bytes: its digest, else its tag, ``latest`` if it has neither.
+
+        What it names must be there. Raises RegistryDenied, RegistryUnavailable, PushRefused, DigestMismatch.
         """
 
 

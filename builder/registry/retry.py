@@ -33,15 +33,21 @@ class EndpointFailed(RegistryError):
         limit: int = 1,
         retry_after_s: float | None = None,
         is_silent: bool = False,
+        is_foreign: bool = False,
         hint: str | None = None,
     ) -> None:
-        """``limit`` is how often to try in all, 1: never again; ``is_silent``: it does not talk to us."""
+        """``limit`` is how often to try in all, 1: never again.
+
+        ``is_silent``: it does not talk to us; ``is_foreign``: another host answered, after a redirect.
+        """
         super().__init__(f"{endpoint.url}: {printable(reason, 600)}", hint=hint)
         self.endpoint = endpoint
+        self.reason = reason
         self.status = status
         self.limit = limit
         self.retry_after_s = retry_after_s
         self.is_silent = is_silent
+        self.is_foreign = is_foreign
         self.made_progress = False
 
 

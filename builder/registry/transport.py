@@ -7,7 +7,7 @@ both decide about credentials and about what is told to people.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     import urllib3
 
 MAX_REDIRECTS = 5
+# Nothing, bytes, or what gives the pieces of a body anew for each time that it is sent; the header
+# Content-Length then says how many bytes they are.
+Body = bytes | Callable[[], Iterable[bytes]] | None
 
 
 class Request(NamedTuple):
@@ -30,9 +33,10 @@ class Request(NamedTuple):
     method: str
     url: str
     headers: Mapping[str, str]
-    body: bytes | None = None
+    body: Body = None
     is_verified: bool = False
     may_redirect: bool = True
+    timeout_s: float = READ_TIMEOUT_S  # without a single byte
 
 
 class Transport:
@@ -60,9 +64,14 @@ class Transport:
             response = self._send(request, url, headers)
             location = response.headers.get("Location")
             if response.status not in (301, 302, 303, 307, 308) or location is None:
-                return Answer(response, urlsplit(url).netloc, _origin(url) != _origin(request.url))
+                return Answer(response, urlsplit(url).netloc, not is_at(url, request.endpoint), url)
             finish(response)
             following = redirected(request, url, location)
+            if response.status < 307 and request.method not in ("GET", "HEAD"):
+                # What is sent after these is anybody's guess (RFC 9110 section 15.4).
+                raise EndpointFailed(
+                    request.endpoint, f"it redirects a {request.method} with {response.status}, not with 307"
+                )
             if _origin(following) != _origin(url):
                 headers.pop("Authorization", None)
             url = following
@@ -71,13 +80,14 @@ class Transport:
     def _send(self, request: Request, url: str, headers: Mapping[str, str]) -> urllib3.BaseHTTPResponse:
         import urllib3
 
-        timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=READ_TIMEOUT_S)
+        timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=request.timeout_s)
+        body = request.body if request.body is None or isinstance(request.body, bytes) else request.body()
         try:
             pool = self._pool(request.endpoint, url)
             return pool.request(
                 request.method,
                 url,
-                body=request.body,
+                body=body,
                 headers=headers,
                 redirect=False,
                 retries=False,
@@ -128,6 +138,11 @@ def redirected(request: Request, url: str, location: str) -> str:
         raise EndpointFailed(request.endpoint, f"redirect from https to {where}, where anybody could answer")
     # A user name in the address would become an Authorization header.
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def is_at(url: str, endpoint: Endpoint) -> bool:
+    """Whether an address is of that very server: its scheme, its host, its port."""
+    return _origin(url) == _origin(f"{endpoint.scheme}://{endpoint.host}")
 
 
 def _origin(url: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""A registry in this process, for every test that pulls: in memory, on 127.0.0.1, and as hostile as asked.
+"""A registry in this process, for all who pull and push: in memory, on 127.0.0.1, and as hostile as asked.
 
 with FakeRegistry() as registry:
     registry.push_image("app", "1", [layer_tar], {"config": {"Cmd": ["/bin/sh"]}})
@@ -38,6 +38,7 @@ from builder.core.descriptor import (
     OCI_MANIFEST,
 )
 from builder.core.digest import Digest
+from tests.support.uploads import Request, Uploads, missing_of, session_of
 
 # A certificate for 127.0.0.1 and localhost that signs itself, with its key: worthless outside these tests.
 TLS_PEM = Path(__file__).with_name("registry_tls.pem")
@@ -92,7 +93,10 @@ class FakeRegistry:
         self.token_lifetime_s = 300
         self._blobs: dict[tuple[str, str], bytes] = {}
         self._manifests: dict[tuple[str, str], _Stored] = {}
+        self.uploads = Uploads(self._blobs)
         self._rules: list[_Rule] = []
+        self._early: list[_Rule] = []
+        self._cuts: list[tuple[re.Pattern[str], int]] = []
         self._basic: str | None = None
         self._realm: str | None = None
         self._token_login: str | None = None
@@ -216,6 +220,13 @@ class FakeRegistry:
     def manifest(self, name: str, key: str | Digest) -> bytes:
         return self._manifests[name, str(key)].raw
 
+    def blob(self, name: str, digest: str | Digest) -> bytes:
+        return self._blobs[name, str(digest)]
+
+    def has(self, name: str, key: str | Digest) -> bool:
+        """A manifest or a blob."""
+        return (name, str(key)) in self._manifests or (name, str(key)) in self._blobs
+
     def forget(self, name: str, key: str | Digest) -> None:
         """A manifest or a blob is not there any more."""
         self._manifests.pop((name, str(key)), None)
@@ -236,6 +247,35 @@ class FakeRegistry:
         body: bytes = b"",
     ) -> None:
         self.change(pattern, lambda _: Answer(status, headers, body), times=times)
+
+    def refuse(
+        self,
+        pattern: str,
+        status: int,
+        *,
+        times: int | None = None,
+        headers: Mapping[str, str] = {},
+        body: bytes = b"",
+    ) -> None:
+        """As ``fail``, and what was sent is not taken."""
+        self._early.append(_Rule(pattern, times, lambda _: Answer(status, headers, body)))
+
+    def cut_body(self, pattern: str, after: int) -> None:
+        """Once: the connection ends after so many bytes of what a client sends; an upload keeps them."""
+        self._cuts.append((re.compile(pattern), after))
+
+    def cut_of(self, line: str) -> int | None:
+        for cut in self._cuts:
+            if cut[0].search(line):
+                self._cuts.remove(cut)
+                return cut[1]
+        return None
+
+    def take_part(self, request: LoggedRequest) -> None:
+        """Some of a body whose connection then breaks."""
+        with self._lock:
+            self.log.append(request)
+            self.uploads.keep(session_of(request.path), request.body)
 
     def truncate(self, pattern: str, after: int, *, times: int | None = 1) -> None:
         """The connection ends after so many bytes of the body, whose length promises more."""
@@ -287,8 +327,12 @@ class FakeRegistry:
     def answer(self, request: LoggedRequest) -> Answer:
         with self._lock:
             self.log.append(request)
-            answer = self._answer(request)
             line = f"{request.method} {request.path}"
+            for rule in self._early:
+                if rule.pattern.search(line) and rule.times != 0:
+                    rule.times = None if rule.times is None else rule.times - 1
+                    return rule.change(Answer(200))
+            answer = self._answer(request)
             answer = answer._replace(headers={"X-Path": request.path, **answer.headers})
             for rule in self._rules:
                 if rule.pattern.search(line) and rule.times != 0:
@@ -303,6 +347,9 @@ class FakeRegistry:
         challenge = self._challenge(request, path)
         if challenge is not None:
             return _error(401, "UNAUTHORIZED", "authentication required", {"WWW-Authenticate": challenge})
+        upload = re.fullmatch(r"/v2/(.+)/blobs/uploads/([^/]*)", path)
+        if upload is not None:
+            return Answer(*self.uploads.answer(Request(*request), upload[1], upload[2]))
         match = re.fullmatch(r"/v2/(.+)/(manifests|blobs)/([^/]+)", path)
         if match is None:
             return (
@@ -311,7 +358,16 @@ class FakeRegistry:
                 else Answer(404, {"Content-Type": "text/plain"}, b"no such page")
             )
         name, kind, key = match.groups()
+        if kind == "manifests" and request.method == "PUT":
+            return self._put_manifest(name, key, request)
         return self._manifest(name, key) if kind == "manifests" else self._blob(name, key, request)
+
+    def _put_manifest(self, name: str, key: str, request: LoggedRequest) -> Answer:
+        missing = missing_of(request.body, name, {**self._blobs, **self._manifests})
+        if missing is not None:
+            return _error(400, "MANIFEST_BLOB_UNKNOWN", f"blob unknown to registry: {missing}")
+        digest = self.push_manifest(name, key, request.body, request.headers["content-type"])
+        return Answer(201, {"Docker-Content-Digest": str(digest)})
 
     def _manifest(self, name: str, key: str) -> Answer:
         stored = self._manifests.get((name, key))
@@ -339,8 +395,10 @@ class FakeRegistry:
         if self._basic is not None and sent != self._basic:
             return 'Basic realm="fake registry"'
         if self._realm is not None and sent.removeprefix("Bearer ") not in self._tokens:
-            repository = "/".join(path.split("/")[2:-2])
-            return f'Bearer realm="{self._realm}",service="fake",scope="repository:{repository}:pull"'
+            repository = path.removeprefix("/v2/").partition("/blobs/")[0].partition("/manifests/")[0]
+            actions = "pull" if request.method in ("GET", "HEAD") else "pull,push"
+            scope = f',scope="repository:{repository}:{actions}"' if repository else ""
+            return f'Bearer realm="{self._realm}",service="fake"{scope}'
         return None
 
     def _token(self, request: LoggedRequest) -> Answer:
@@ -367,11 +425,18 @@ def _server(registry: FakeRegistry, *, tls: bool) -> ThreadingHTTPServer:
         def do_GET(self) -> None:
             length = int(self.headers.get("Content-Length") or 0)
             headers = {k.lower(): v for k, v in self.headers.items()}
+            cut = registry.cut_of(f"{self.command} {self.path}")
+            if cut is not None:
+                registry.take_part(
+                    LoggedRequest(self.command, self.path, headers, self.rfile.read(min(cut, length)))
+                )
+                self.close_connection = True
+                return
             self._send(
                 registry.answer(LoggedRequest(self.command, self.path, headers, self.rfile.read(length)))
             )
 
-        do_HEAD = do_POST = do_GET  # noqa: N815  # the names that http.server looks for
+        do_HEAD = do_POST = do_PUT = do_PATCH = do_GET  # noqa: N815  # the names that http.server looks for
 
         def _send(self, answer: Answer) -> None:
             if answer.is_dropped:

@@ -16,6 +16,7 @@ from builder.registry.auth import Authenticator, Challenge, parse_challenges
 from builder.registry.client import HttpRegistryClient
 from builder.registry.config import RegistryConfig
 from builder.registry.credentials import HUB_KEY, Credential, CredentialStore
+from builder.registry.exchange import Exchange
 from builder.registry.interface import InvalidRegistryConfig, RegistryDenied, RegistryUnavailable
 from builder.registry.retry import Retry
 from builder.registry.transport import Transport
@@ -39,7 +40,7 @@ def client_with(document: dict[str, object], clock: list[float] | None = None) -
     transport, retry = Transport(), Retry(sleep=lambda _: None)
     store = CredentialStore(document)
     authenticator = Authenticator(transport, store, retry, clock=lambda: now[0])
-    return HttpRegistryClient(RegistryConfig(), transport, authenticator, retry)
+    return HttpRegistryClient(Exchange(RegistryConfig(), transport, authenticator, retry))
 
 
 def pull(client: HttpRegistryClient, registry: FakeRegistry) -> None:
@@ -155,7 +156,7 @@ def test_basic_without_a_login_says_how_to_get_one(registry: FakeRegistry) -> No
         pull(client_with({}), registry)
     assert "it wants a user name and password" in caught.value.message
     assert caught.value.hint is not None
-    assert f"docker login {registry.host}" in caught.value.hint
+    assert f"pybuild login {registry.host}" in caught.value.hint
 
 
 def test_token_server_is_retried(registry: FakeRegistry) -> None:

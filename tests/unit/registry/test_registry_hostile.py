@@ -15,6 +15,7 @@ from builder.registry.auth import Authenticator, check_realm
 from builder.registry.client import HttpRegistryClient
 from builder.registry.config import Endpoint, RegistryConfig
 from builder.registry.credentials import CredentialStore
+from builder.registry.exchange import Exchange
 from builder.registry.interface import (
     InvalidManifest,
     Manifest,
@@ -50,7 +51,9 @@ def client_for(*hosts: str, config: str = "") -> HttpRegistryClient:
     transport, retry = Transport(), Retry(sleep=lambda _: None)
     store = CredentialStore({"auths": dict.fromkeys(hosts, auth)})
     authenticator = Authenticator(transport, store, retry)
-    return HttpRegistryClient(RegistryConfig.parse(config.encode()), transport, authenticator, retry)
+    return HttpRegistryClient(
+        Exchange(RegistryConfig.parse(config.encode()), transport, authenticator, retry)
+    )
 
 
 def fetch(client: HttpRegistryClient, registry: FakeRegistry, descriptor: Descriptor = DESCRIPTOR) -> bytes:
@@ -264,7 +267,9 @@ def test_token_server_cannot_redirect_a_refresh_token(registry: FakeRegistry, ot
     registry.redirect("^POST /token", f"{other.url}/token")
     transport, retry = Transport(), Retry(sleep=lambda _: None)
     store = CredentialStore({"auths": {registry.host: {"identitytoken": "r3fr3sh"}}})
-    client = HttpRegistryClient(RegistryConfig(), transport, Authenticator(transport, store, retry), retry)
+    client = HttpRegistryClient(
+        Exchange(RegistryConfig(), transport, Authenticator(transport, store, retry), retry)
+    )
 
     with pytest.raises(RegistryUnavailable, match="was redirected"):
         manifest(client, registry)

@@ -90,7 +90,7 @@ def test_forbidden_is_denied(registry: FakeRegistry) -> None:
     with pytest.raises(RegistryDenied) as caught:
         Patient(registry).manifest()
     assert caught.value.hint is not None
-    assert f"docker login {registry.host}" in caught.value.hint
+    assert f"pybuild login {registry.host}" in caught.value.hint
 
 
 def test_retry_after_is_obeyed(registry: FakeRegistry) -> None:
