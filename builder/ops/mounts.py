@@ -21,8 +21,6 @@ from builder.ops.results import Result, snapshot_of
 from builder.store.interface import ActiveSnapshot, CacheMountRequest, CacheMounts, Snapshotter
 
 _LARGEST_SECRET = 500 << 10  # BuildKit's
-# A step can make nodes, in its root too, and they open nowhere.
-_NO_DEVICES = ("nodev",)
 _STRICTNESS = ("shared", "private", "locked")
 
 
@@ -112,9 +110,7 @@ def prepare_mounts(
             case TmpfsMount():
                 size = (f"size={mount.size}",) if mount.size else ()
                 read_only = ("ro",) if mount.is_read_only else ()
-                mounts.append(
-                    Mount("tmpfs", "tmpfs", mount.target, ("nosuid", *_NO_DEVICES, *read_only, *size))
-                )
+                mounts.append(Mount("tmpfs", "tmpfs", mount.target, ("nosuid", *read_only, *size)))
             case SecretMount():
                 mounts += maker.secret(mount)
             case SshMount():
@@ -165,12 +161,12 @@ class _Maker:
             _take_attributes(str(active.upper), entry)
             directories += [f"upperdir={active.upper}", f"workdir={active.work}"]
         elif len(directories) == 1:
-            return Mount("bind", directories[0].partition("=")[2], mount.target, ("ro", *_NO_DEVICES))
-        return Mount("overlay", "overlay", mount.target, (*directories, *_NO_DEVICES))
+            return Mount("bind", directories[0].partition("=")[2], mount.target, ("ro",))
+        return Mount("overlay", "overlay", mount.target, tuple(directories))
 
     def _file(self, mount: InputMount, entry: Entry) -> Mount:
         if mount.is_read_only:
-            return Mount("bind", entry.real, mount.target, ("ro", *_NO_DEVICES))
+            return Mount("bind", entry.real, mount.target, ("ro",))
         if entry.kind != "file":
             raise UnusableMountSource(
                 f'"{mount.selector}" is neither a file nor a directory, and cannot be mounted for writing',
@@ -186,7 +182,7 @@ class _Maker:
         finally:
             os.close(source)
         _take_attributes(str(path), entry)
-        return Mount("bind", str(path), mount.target, _NO_DEVICES)
+        return Mount("bind", str(path), mount.target)
 
     # -- caches ---------------------------------------------------------------------------------------------
 
@@ -217,7 +213,7 @@ class _Maker:
 
     def cache(self, mount: CacheMount) -> Mount:
         path = self._taken[self._request(mount).identity.hex]
-        options = ("ro", *_NO_DEVICES) if mount.is_read_only else _NO_DEVICES
+        options = ("ro",) if mount.is_read_only else ()
         if mount.selector and mount.input < 0:
             options = (*options, f"subpath={mount.selector.lstrip('/')}")
         return Mount("bind", str(path), mount.target, options)

@@ -138,4 +138,4 @@ def _bind_mount(volume: str) -> Mount:
     source = os.path.abspath(source)
     if not os.path.exists(source):
         os.makedirs(source)
-    return Mount("bind", source, target, ("rec", "nodev", "ro") if "ro" in options else ("rec", "nodev"))
+    return Mount("bind", source, target, ("rec", "ro") if "ro" in options else ("rec",))

@@ -6,7 +6,7 @@ import errno
 import os
 import resource
 
-from builder.sandbox import capabilities, rootpath, syscalls, users
+from builder.sandbox import capabilities, confinement, rootpath, syscalls, users
 from builder.sandbox.operation import Operation, Sandbox
 
 # Far above any real file; an image must not make the set-up eat memory.
@@ -16,19 +16,28 @@ _USER_FILE_LIMIT = 16 << 20
 class JoinGroups(Operation):
     """The control groups that limit the program; first of all, so that everything it costs counts."""
 
-    def __init__(self, directories: tuple[bytes, ...]) -> None:
+    def __init__(self, directories: tuple[bytes, ...], program: int) -> None:
+        """``program`` keeps devices from a group of v2; -1: nothing has to."""
         self.directories = directories
+        self.program = program
 
     def describe(self) -> str:
         return f"join {' '.join(map(os.fsdecode, self.directories))}"
 
     def prepare(self) -> None:
         for directory in self.directories:
-            file = os.open(os.path.join(directory, b"cgroup.procs"), os.O_WRONLY | os.O_CLOEXEC)
-            os.write(file, b"0")  # the writer, cgroups(7)
-            os.close(file)
+            if self.program >= 0:
+                self._keep_devices_away(directory)
+            confinement.join(directory)
         # Its own groups become the roots that it sees, and not those of the launcher.
         syscalls.unshare(syscalls.CLONE_NEWCGROUP)
+
+    def _keep_devices_away(self, directory: bytes) -> None:
+        """For joining it leaves the launcher's group of v2, and that one's rules with it."""
+        group = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        if syscalls.statfs_type(group) == syscalls.CGROUP2_SUPER_MAGIC:
+            confinement.forbid(self.program, group)
+        os.close(group)
 
 
 class Identify(Operation):

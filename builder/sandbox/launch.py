@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _socket
+import contextlib
 import marshal
 import os
 import sys
@@ -125,6 +126,7 @@ class Launcher:
         self._reader: threading.Thread | None = None
         self._processes: dict[int, SandboxProcess] = {}
         self._last_id = 0
+        self._device_group = ""
         self.pid = 0
         """Of the launcher program; 0 while it does not run."""
 
@@ -208,10 +210,12 @@ class Launcher:
         sock.shutdown(_socket.SHUT_WR)
         reader.join()
         sock.close()
-        try:
+        with contextlib.suppress(ChildProcessError):  # the caller ignores SIGCHLD
             os.waitpid(pid, 0)
-        except ChildProcessError:
-            return  # the caller ignores SIGCHLD
+        group, self._device_group = self._device_group, ""
+        if group:
+            with contextlib.suppress(OSError):
+                os.rmdir(group)  # the next launcher does it, if it cannot be done now
 
     def __enter__(self) -> Self:
         return self
@@ -224,6 +228,8 @@ class Launcher:
     def _read(self, sock: _socket.socket) -> None:
         while packet := _receive(sock):
             kind, identifier, *value = marshal.loads(packet)  # noqa: S302 - from the program we started
+            if kind == "confined":
+                self._device_group = value[0]
             process = self._processes.get(identifier)
             if process is not None:
                 if kind != "started":

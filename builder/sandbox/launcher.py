@@ -27,6 +27,7 @@ def main(arguments: list[str]) -> int:
     connection, parent = map(int, arguments)
     os.chdir("/")
     os.umask(0o022)
+    from builder.sandbox import confinement
     from builder.sandbox.serve import Server
 
     syscalls.close_from(connection + 1, on_exec=False)
@@ -34,7 +35,7 @@ def main(arguments: list[str]) -> int:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
-    Server(connection, parent).run()
+    Server(connection, parent, confinement.enter()).run()
     return 0
 
 

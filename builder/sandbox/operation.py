@@ -8,10 +8,11 @@ from builder.sandbox import rootpath, users
 class Sandbox:
     """What the operations find out for each other and for the program."""
 
-    __slots__ = ("identity", "null", "stubs")
+    __slots__ = ("has_device_group", "identity", "null", "stubs")
 
     def __init__(self) -> None:
         self.null = -1  # a descriptor of our own /dev/null
+        self.has_device_group = False  # a control group decides which devices open
         self.stubs: list[rootpath.Stub] = []
         self.identity = users.Identity(0, 0, (), "/")
 

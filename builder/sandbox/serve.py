@@ -2,7 +2,8 @@
 
 Requests, ``marshal`` on a SOCK_SEQPACKET socket: ``("start", id, spec | None)`` with descriptors (a spec that
 is too large for a packet comes in a memfd, the last of them), ``("signal", id, number)``. Replies:
-``("started", id, pid, stubs)``, ``("failed", id, Failure)``, ``("exited", id, wait status)``.
+``("started", id, pid, stubs)``, ``("failed", id, Failure)``, ``("exited", id, wait status)``; the first one
+may be ``("confined", 0, directory)``, the group of devices, to be removed after the launcher.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ TYPE_CHECKING = False  # importing typing takes longer than a step
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from builder.sandbox.confinement import Confinement
     from builder.sandbox.spec import RawSpec
 
 PACKET_LIMIT = 65536
@@ -50,8 +52,9 @@ class _Process:
 class Server:
     """All state of the launcher; single-threaded."""
 
-    def __init__(self, connection: int, parent: int) -> None:
+    def __init__(self, connection: int, parent: int, confinement: Confinement | None) -> None:
         self._socket = _socket.socket(fileno=connection)
+        self._confinement = confinement
         self._parent = parent
         self._poll = select.poll()
         self._reports: dict[int, _Process] = {}
@@ -66,6 +69,8 @@ class Server:
         gc.disable()
         try:
             if os.getppid() == self._parent:
+                if self._confinement is not None:
+                    self._send(("confined", 0, self._confinement.directory))
                 self._loop()
         except (BrokenPipeError, ConnectionResetError):
             pass  # the other end went while it was told something
@@ -111,6 +116,10 @@ class Server:
         return True
 
     def _start(self, identifier: int, spec: RawSpec, fds: Sequence[int]) -> None:
+        if self._confinement is not None and spec["is_privileged"]:
+            spec["cgroups"] = (os.fsencode(self._confinement.outside), *spec["cgroups"])
+        elif self._confinement is not None:
+            spec["is_confined"], spec["device_program"] = True, self._confinement.program
         report, write_end = os.pipe2(os.O_CLOEXEC)
         flags = self._flags | (syscalls.CLONE_NEWNET if spec["network"] == "none" else 0)
         try:

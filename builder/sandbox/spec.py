@@ -44,6 +44,9 @@ class RawSpec(TypedDict):
     shm_size: int
     cgroups: tuple[bytes, ...]
     secrets: tuple[bytes, ...]
+    # The launcher's to say: whether it is in a control group of devices, and what does it in v2, or -1.
+    is_confined: bool
+    device_program: int
 
 
 class SandboxSpec(NamedTuple):
@@ -96,6 +99,8 @@ class SandboxSpec(NamedTuple):
             "shm_size": self.shm_size,
             "cgroups": tuple(map(os.fsencode, self.cgroups)),
             "secrets": secrets,
+            "is_confined": False,
+            "device_program": -1,
         }
         return marshal.dumps(dict(raw))
 

@@ -8,7 +8,7 @@ import fcntl
 import os
 import stat
 
-from builder.sandbox import mounting, rootpath, syscalls
+from builder.sandbox import confinement, mounting, rootpath, syscalls
 from builder.sandbox.becoming import Become, Identify, JoinGroups, ResourceLimit
 from builder.sandbox.devices import NODES, Devices
 from builder.sandbox.operation import Operation, Sandbox
@@ -81,8 +81,10 @@ class KernelFilesystem(Operation):
 class Dev(Operation):
     """/dev and what belongs below it."""
 
-    def __init__(self, *, is_privileged: bool, is_terminal: bool, shm_size: int) -> None:
+    def __init__(self, *, is_privileged: bool, is_confined: bool, is_terminal: bool, shm_size: int) -> None:
         self.is_privileged = is_privileged
+        self.is_confined = is_confined
+        self.has_group = False
         self.is_terminal = is_terminal
         self.shm_size = shm_size
         self.devices = Devices()
@@ -93,13 +95,16 @@ class Dev(Operation):
     def prepare(self) -> None:
         terminal = 0 if self.is_terminal else -1
         self.devices.prepare(is_privileged=self.is_privileged, terminal=terminal, shm_size=self.shm_size)
+        # Believed only when seen: another group may have been joined since the launcher entered its own.
+        self.has_group = self.is_confined and confinement.is_forbidden(self.devices.mounts[0][1])
 
     def execute(self, sandbox: Sandbox) -> None:
         (path, dev), *others = self.devices.mounts
         _attach_plainly(dev, path.decode(), sandbox)
-        if not self.is_privileged:
-            # CAP_MKNOD is among Docker's capabilities, and no device cgroup stands behind it here: a node
-            # that a step makes must not open. Ours stay usable as mounts of their own over a bare /dev.
+        sandbox.has_device_group = self.has_group
+        if not self.is_privileged and not self.has_group:
+            # CAP_MKNOD is among Docker's capabilities, and without a device cgroup behind it a node that a
+            # step makes must not open. Ours stay usable as mounts of their own over a bare /dev.
             shown = {path for path, _ in others}
             nodes = [b"/dev/" + name.encode() for name in NODES]
             others += [(n, syscalls.open_tree(n, is_recursive=False)) for n in nodes if n not in shown]
@@ -114,8 +119,9 @@ class Dev(Operation):
 class ExtraMount(Operation):
     """A bind, tmpfs or overlay that the caller asked for."""
 
-    def __init__(self, mount: RawMount) -> None:
+    def __init__(self, mount: RawMount, *, is_privileged: bool) -> None:
         self.mount = mount
+        self.is_privileged = is_privileged
         self.fd = -1
 
     def describe(self) -> str:
@@ -126,6 +132,8 @@ class ExtraMount(Operation):
 
     def execute(self, sandbox: Sandbox) -> None:
         is_directory = stat.S_ISDIR(os.fstat(self.fd).st_mode)
+        if not self.is_privileged and not sandbox.has_device_group:
+            syscalls.mount_setattr(self.fd, syscalls.MOUNT_ATTR_NODEV, is_recursive=is_directory)
         place = rootpath.open_target(self.mount[2], sandbox.stubs, is_directory=is_directory)
         syscalls.move_mount(self.fd, place)
         os.close(place)
@@ -134,8 +142,8 @@ class ExtraMount(Operation):
 class SecretFile(ExtraMount):
     """A file of bytes that came beside the spec."""
 
-    def __init__(self, mount: RawMount, data: bytes) -> None:
-        super().__init__(mount)
+    def __init__(self, mount: RawMount, data: bytes, *, is_privileged: bool) -> None:
+        super().__init__(mount, is_privileged=is_privileged)
         self.data = data
 
     def prepare(self) -> None:
@@ -191,13 +199,14 @@ class WorkingDirectory(Operation):
 
 
 class NoDevices(Operation):
-    """Device nodes on the root file system do not open; see Dev."""
+    """Device nodes on the root file system do not open, unless a group decides about them; see Dev."""
 
     def describe(self) -> str:
-        return "let no device node of the root file system open"
+        return "let no device node of the root file system open, unless a control group decides"
 
     def execute(self, sandbox: Sandbox) -> None:
-        _forbid_devices("/")
+        if not sandbox.has_device_group:
+            _forbid_devices("/")
 
 
 def _forbid_devices(path: str) -> None:
@@ -268,13 +277,19 @@ class CgroupTree(Operation):
 def plan(spec: RawSpec) -> list[Operation]:
     """The operations for one process, in order."""
     is_privileged = spec["is_privileged"]
-    joins = [JoinGroups(spec["cgroups"])] if spec["cgroups"] else []
+    program = -1 if is_privileged else spec["device_program"]
+    joins = [JoinGroups(spec["cgroups"], program)] if spec["cgroups"] else []
     operations: list[Operation] = [
         *joins,
         Root(spec["mounts"][0]),
         KernelFilesystem("proc", "/proc"),
         KernelFilesystem("sysfs", "/sys", is_read_only=not is_privileged),
-        Dev(is_privileged=is_privileged, is_terminal=spec["is_terminal"], shm_size=spec["shm_size"]),
+        Dev(
+            is_privileged=is_privileged,
+            is_confined=spec["is_confined"],
+            is_terminal=spec["is_terminal"],
+            shm_size=spec["shm_size"],
+        ),
     ]
     if is_privileged:
         if os.path.isdir("/sys/fs/cgroup"):
@@ -282,7 +297,7 @@ def plan(spec: RawSpec) -> list[Operation]:
     else:
         # Before any mount of the user: one on /dev would choose what the masks are made of.
         operations += [NoDevices(), Masks()]
-    operations += (_extra(mount, spec["secrets"]) for mount in spec["mounts"][1:])
+    operations += (_extra(mount, spec) for mount in spec["mounts"][1:])
     operations.append(WorkingDirectory(spec["cwd"]))
     if spec["is_read_only"]:
         operations.append(ReadOnlyRoot())
@@ -295,12 +310,14 @@ def plan(spec: RawSpec) -> list[Operation]:
     return operations
 
 
-def _extra(mount: RawMount, secrets: tuple[bytes, ...]) -> ExtraMount:
+def _extra(mount: RawMount, spec: RawSpec) -> ExtraMount:
+    is_privileged, secrets = spec["is_privileged"], spec["secrets"]
     if mount[0] != "secret":
-        return ExtraMount(mount)
+        return ExtraMount(mount, is_privileged=is_privileged)
     # A spec that was written down has none of them.
     number = int(mount[1])
-    return SecretFile(mount, secrets[number] if number < len(secrets) else b"")
+    data = secrets[number] if number < len(secrets) else b""
+    return SecretFile(mount, data, is_privileged=is_privileged)
 
 
 def _make(mount: RawMount) -> int:

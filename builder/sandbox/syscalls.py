@@ -37,7 +37,7 @@ PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_RAISE = 2
 PR_CAP_AMBIENT_CLEAR_ALL = 4
 
-PROC_SUPER_MAGIC = 0x9FA0  # linux/magic.h
+PROC_SUPER_MAGIC, CGROUP2_SUPER_MAGIC = 0x9FA0, 0x6367_7270  # linux/magic.h
 
 _AT_FDCWD = -100
 _AT_EMPTY_PATH = 0x1000
@@ -47,20 +47,23 @@ _FS_CLOEXEC = 1
 _FSCONFIG_SET_FLAG, _FSCONFIG_SET_STRING, _FSCONFIG_CMD_CREATE = 0, 1, 6
 _MOVE_MOUNT_EMPTY_PATHS = 0x04 | 0x40  # MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH
 _CLOSE_RANGE_CLOEXEC = 4
+# linux/bpf.h: commands, a type of program, where it is attached, beside other programs
+_BPF_PROG_LOAD, _BPF_PROG_ATTACH = 5, 8
+_BPF_PROG_TYPE_CGROUP_DEVICE, _BPF_CGROUP_DEVICE, _BPF_F_ALLOW_MULTI = 15, 6, 2
 _RESOLVE_NO_XDEV, _RESOLVE_NO_MAGICLINKS, _RESOLVE_IN_ROOT = 0x01, 0x02, 0x10  # linux/openat2.h
 _LINUX_CAPABILITY_VERSION_3 = 0x2008_0522
 
 # One number everywhere for calls younger than Linux 5.0. Of the old calls libc hides clone (its wrapper wants
-# a stack), rt_sigaction (its wrapper refuses the two signals that libc keeps for itself) and keyctl.
+# a stack), rt_sigaction (its wrapper refuses the two signals that libc keeps for itself), keyctl and bpf.
 _OPEN_TREE, _MOVE_MOUNT, _FSOPEN, _FSCONFIG, _FSMOUNT = 428, 429, 430, 431, 432
 _CLOSE_RANGE, _OPENAT2, _MOUNT_SETATTR = 436, 437, 442
 # Other architectures have another order of clone's arguments, or were never tried.
 _OLD_CALLS = {
-    "x86_64": (56, 13, 250),
-    "aarch64": (220, 134, 219),
-    "riscv64": (220, 134, 219),
-    "loongarch64": (220, 134, 219),
-    "ppc64le": (120, 173, 271),
+    "x86_64": (56, 13, 250, 321),
+    "aarch64": (220, 134, 219, 280),
+    "riscv64": (220, 134, 219, 280),
+    "loongarch64": (220, 134, 219, 280),
+    "ppc64le": (120, 173, 271, 361),
 }
 _SIGKILL, _SIGCHLD, _SIGSTOP, _LAST_SIGNAL = 9, 17, 19, 64  # on all of these
 
@@ -226,6 +229,27 @@ def join_session_keyring() -> None:
     except OSError as error:
         if error.errno not in (errno.ENOSYS, errno.EPERM):
             raise
+
+
+def bpf_load(instructions: bytes) -> int:
+    """A descriptor of a program for devices, which the kernel has checked."""
+    code, license_text = ctypes.create_string_buffer(instructions), ctypes.create_string_buffer(b"")
+    # The members of union bpf_attr up to expected_attach_type.
+    attributes = bytearray(72)
+    attributes[0:4] = _BPF_PROG_TYPE_CGROUP_DEVICE.to_bytes(4, "little")
+    attributes[4:8] = (len(instructions) // 8).to_bytes(4, "little")
+    attributes[8:16] = ctypes.addressof(code).to_bytes(8, "little")
+    attributes[16:24] = ctypes.addressof(license_text).to_bytes(8, "little")
+    attributes[68:72] = _BPF_CGROUP_DEVICE.to_bytes(4, "little")
+    # The kernel sets FD_CLOEXEC itself.
+    return _call("bpf", _number(3), _BPF_PROG_LOAD, bytes(attributes), len(attributes))
+
+
+def bpf_attach(group_fd: int, program_fd: int) -> None:
+    """Let the program decide about the devices of a control group of v2, and of those below."""
+    words = (group_fd, program_fd, _BPF_CGROUP_DEVICE, _BPF_F_ALLOW_MULTI)
+    attributes = b"".join(word.to_bytes(4, "little") for word in words)
+    _call("bpf", _number(3), _BPF_PROG_ATTACH, attributes, len(attributes))
 
 
 def _number(index: int) -> int:

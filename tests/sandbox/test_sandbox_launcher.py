@@ -58,8 +58,9 @@ print(*sorted(set(sys.modules) - before))
         *(
             f"builder.sandbox.{name}"
             for name in (
-                "becoming", "capabilities", "child", "devices", "launcher", "mounting", "operation",
-                "rootpath", "serve", "signals", "steps", "syscalls", "users",
+                "becoming", "capabilities", "child", "confinement", "devicerules", "devices", "launcher",
+                "mounting", "operation", "places", "rootpath", "serve", "signals", "steps", "syscalls",
+                "users",
             )
         ),
     }  # fmt: skip

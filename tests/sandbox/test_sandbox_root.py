@@ -113,16 +113,60 @@ def test_devices(box):
     assert stat.S_IMODE(os.stat("/dev/null").st_mode) == 0o666
 
 
-def test_device_nodes_that_a_step_makes_do_not_open(box):
-    """CAP_MKNOD makes nodes, and they open neither on the root nor in /dev; those of /dev do."""
-    outcome = box.shell(
-        "mknod /zero c 1 5 && mknod /dev/mine c 1 5 && stat -c %t,%T /zero;"
-        "head -c 1 /zero || echo refused; head -c 1 /dev/mine || echo refused; head -c 2 /dev/zero | wc -c"
-    )
+def _disk():
+    """Major and minor number of a disk of this machine."""
+    numbers = [line.split()[:2] for line in Path("/proc/partitions").read_text().splitlines()[2:]]
+    assert numbers, "this machine shows no disk"
+    return int(numbers[0][0]), int(numbers[0][1])
 
-    assert outcome.lines[0] == "1,5"
-    assert outcome.lines.count("refused") == 2
-    assert outcome.lines[-1] == "2"
+
+def test_device_nodes_that_a_step_makes(box):
+    """Where a group decides, Docker's devices open and no disk; else no node that a step made opens."""
+    major, minor = _disk()
+    outcome = box.shell(
+        f"mknod /zero c 1 5 && mknod /dev/mine c 1 5 && mknod /disk b {major} {minor} && stat -c %t,%T /zero;"
+        "cat /disk | head -c 1 || true; head -c 1 /zero | wc -c; head -c 1 /dev/mine | wc -c;"
+        "head -c 2 /dev/zero | wc -c"
+    )
+    has_group = "pybuild-devices-" in Path(f"/proc/{box.launcher.pid}/cgroup").read_text()
+
+    assert outcome.lines == ["1,5", *(["1", "1"] if has_group else ["0", "0"]), "2"]
+    assert "disk" in outcome.err
+    assert ("Operation not permitted" if has_group else "Permission denied") in outcome.err
+
+
+def test_device_nodes_that_others_bring(box, tmp_path):
+    """A disk's node of an image or of a folder that is mounted does not open, in whatever group it runs."""
+    for directory in (box.root, tmp_path):
+        os.mknod(directory / "disk", stat.S_IFBLK | 0o666, os.makedev(*_disk()))
+    script = "cat /disk /here/disk | head -c 1"
+    outcome = box.shell(script, mounts=(Mount("bind", str(tmp_path), "/here"),))
+
+    assert outcome.out == ""
+    assert outcome.err.count("disk") == 2
+    assert "denied" in outcome.err or "not permitted" in outcome.err
+
+
+def test_privileged_has_all_devices(box):
+    """The group of the others does not hold it: a node without a driver is looked for, and not refused."""
+    script = "mknod /nowhere c 0 1; cat /nowhere"
+
+    assert "No such device" in box.shell(script, is_privileged=True).err
+
+
+def test_group_of_devices_goes_with_the_launcher(box):
+    """Nothing is left of it."""
+    from builder.sandbox.launch import Launcher
+
+    with Launcher() as mine:
+        box.launcher = mine
+        box.run("true")
+        lines = Path(f"/proc/{mine.pid}/cgroup").read_text().splitlines()
+        name = f"pybuild-devices-{mine.pid}"
+        was_there = any(line.endswith(f"/{name}") for line in lines)
+        assert was_there == bool(list(Path("/sys/fs/cgroup").glob(f"**/{name}")))
+
+    assert list(Path("/sys/fs/cgroup").glob(f"**/{name}")) == []
 
 
 def test_masks(box):

@@ -33,6 +33,8 @@ def test_encode():
         "shm_size": 64 << 20,
         "cgroups": (),
         "secrets": (),
+        "is_confined": False,
+        "device_program": -1,
     }
 
 
@@ -72,7 +74,7 @@ def test_plan():
         "mount proc on /proc",
         "mount sysfs on /sys (ro)",
         "mount /dev, /dev/pts, /dev/shm, /dev/mqueue",
-        "let no device node of the root file system open",
+        "let no device node of the root file system open, unless a control group decides",
         "mask /proc/acpi /proc/asound /proc/kcore /proc/keys /proc/latency_stats /proc/timer_list "
         "/proc/timer_stats /proc/sched_debug /proc/scsi /sys/firmware /sys/devices/virtual/powercap; "
         "make read-only /proc/bus /proc/fs /proc/irq /proc/sys /proc/sysrq-trigger",
