@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -18,12 +19,15 @@ from builder.store.content import LocalContentStore
 from builder.store.database import Database
 from builder.store.images import LocalImageStore
 from builder.store.interface import Snapshot
+from builder.store.layerforms import LocalLayerForms
 from builder.store.snapshots import OverlaySnapshotter
 from builder.store.state import StateDir
 
 if TYPE_CHECKING:  # loaded by those commands only that need them
     from builder.core.platform import Platform
     from builder.executor.interface import Executor
+    from builder.exporter.layers import Layers
+    from builder.exporter.pack import Packer
     from builder.registry.interface import RegistryClient, WebClient
     from builder.sandbox.cgroup import Cgroups
     from builder.sandbox.launch import Launcher
@@ -45,6 +49,7 @@ class Engine:
         self.cache = SqliteCache(database)
         self.caches = LocalCacheMounts(state, database)
         self.snapshots = OverlaySnapshotter(state, database, self._unpack)
+        self.forms = LocalLayerForms(database, self.content)
         self._stack = stack
         self._starting = threading.Lock()
         self._executor: Executor | None = None
@@ -99,6 +104,13 @@ class Engine:
         from builder.registry.web import HttpWebClient
 
         return HttpWebClient.open(proxies=self.config.proxies)
+
+    def packer(self, layers: Layers) -> Packer:
+        """Packs images of this store on every processor; ``layers`` must stay open meanwhile."""
+        from builder.exporter.pack import Packer
+
+        threads = len(os.sched_getaffinity(0))
+        return Packer(layers, self.snapshots, self.content, self.forms, threads=threads)
 
     def bring_layers(self, name: str) -> None:
         """Have the stored form of every layer of a snapshot, from wherever it can be fetched."""

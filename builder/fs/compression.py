@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import io
 import struct
-import zlib
 from collections.abc import Callable
+from types import TracebackType
 from typing import BinaryIO, Protocol
 
 from builder.core.errors import Unsupported
+from builder.fs.blockgzip import BlockDeflater
 from builder.fs.blocks import Readable
 from builder.fs.decoders import PIECE_SIZE, SNIFF_SIZE, Decoder, decoder_of, sniff
 from builder.fs.limits import ArchiveLimit
 
-__all__ = ["Compressor", "HashingReader", "HashingWriter", "open_decompressed", "sniff"]
+__all__ = [
+    "Compressor",
+    "HashingReader",
+    "HashingWriter",
+    "compressor_name",
+    "open_decompressed",
+    "sniff",
+]
 
-# The output of isal depends on how its input is cut, so everyone's input is cut the same way.
+# A block of gzip, and what zstd is given at once: everyone's input is cut the same way.
 _CHUNK = 1 << 20
+_ZSTD_JOB = 4 << 20
+# isal's level 1 is ten times as fast as zlib's 6, for an eighth more bytes.
+_GZIP_LEVEL = 1
+_ZSTD_LEVEL = 3
 
 # deflate, no flags, no time, no extra flags, unknown system: what does not say who made it or when.
 _GZIP_HEADER = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
@@ -68,12 +79,25 @@ class _Deflater(Protocol):
     def flush(self) -> bytes: ...
 
 
+def compressor_name(kind: str, level: int | None = None) -> str:
+    """Which library compresses, and how: what a record must name that expects the same bytes again.
+
+    Raises Unsupported for a kind or a level that there is not.
+    """
+    match kind:
+        case "gzip":
+            return BlockDeflater.name_of(_GZIP_LEVEL if level is None else level)
+        case "zstd":
+            return _zstd_name(_ZSTD_LEVEL if level is None else level)
+        case _:
+            raise Unsupported(f'compression "{kind}" is not known', hint="use gzip or zstd")
+
+
 class Compressor:
     """Compresses what is written to it into ``sink``.
 
-    The output depends on the bytes, the kind, the level and ``name`` only: not on how the bytes are cut
-    into writes, nor on threads. ``name`` says which library made it and belongs into every record that
-    expects to make the same bytes again.
+    The output depends on the bytes and ``compressor_name`` only: not on how the bytes are cut into writes,
+    nor on the number of threads. A context manager: an end without ``close`` gives its threads up.
     """
 
     def __init__(
@@ -90,14 +114,23 @@ class Compressor:
         self._deflater: _Deflater
         self._crc: Callable[[bytes, int], int] | None = None
         self._checksum = self._size = 0
-        match kind:
-            case "gzip":
-                self._deflater, self._crc, self.name = _gzip_deflater(1 if level is None else level)
-                sink(_GZIP_HEADER)
-            case "zstd":
-                self._deflater, self.name = _zstd_deflater(3 if level is None else level, max(1, threads))
-            case _:
-                raise Unsupported(f'compression "{kind}" is not known', hint="use gzip or zstd")
+        self.name = compressor_name(kind, level)
+        self._blocks: BlockDeflater | None = None
+        if kind == "gzip":
+            self._blocks = BlockDeflater(_GZIP_LEVEL if level is None else level, max(1, threads))
+            self._deflater, self._crc = self._blocks, self._blocks.crc32
+            sink(_GZIP_HEADER)
+        else:
+            self._deflater = _zstd_deflater(_ZSTD_LEVEL if level is None else level, max(1, threads))
+
+    def __enter__(self) -> Compressor:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        if self._blocks is not None:
+            self._blocks.abandon()
 
     def write(self, data: bytes) -> int:
         """Take some bytes; they may come out later."""
@@ -131,32 +164,24 @@ class Compressor:
             self._sink(data)
 
 
-def _gzip_deflater(level: int) -> tuple[_Deflater, Callable[[bytes, int], int], str]:
-    """isal for the levels it has (0 to 3), ten times as fast as zlib, and zlib for the others."""
-    if not 0 <= level <= 9:
-        raise Unsupported(f'gzip has no compression level "{level}"', hint="use 0 to 9")
-    if level <= 3:
-        try:
-            from isal import isal_zlib
-        except ImportError:  # no wheel for this machine
-            pass
-        else:
-            version = importlib.import_module("isal").__version__
-            deflater = isal_zlib.compressobj(level, isal_zlib.DEFLATED, -15)
-            return deflater, isal_zlib.crc32, f"gzip/isal-{version}/{level}"
-    name = f"gzip/zlib-{zlib.ZLIB_RUNTIME_VERSION}/{level}"
-    return zlib.compressobj(level, zlib.DEFLATED, -15), zlib.crc32, name
-
-
-def _zstd_deflater(level: int, threads: int) -> tuple[_Deflater, str]:
+def _zstd_name(level: int) -> str:
     import zstandard
 
     if not 0 <= level <= 22:
         raise Unsupported(f'zstd has no compression level "{level}"', hint="use 0 to 22")
-    # One thread gives other bytes than none, but the same as any other number of threads.
-    compressor = zstandard.ZstdCompressor(level=level, threads=threads, write_content_size=False)
     version = ".".join(map(str, zstandard.ZSTD_VERSION))
-    return compressor.compressobj(), f"zstd/libzstd-{version}/{level}"
+    return f"zstd/libzstd-{version}/{level}"
+
+
+def _zstd_deflater(level: int, threads: int) -> _Deflater:
+    import zstandard
+
+    # One thread gives other bytes than none, but the same as any other number of threads. The size of a
+    # job is part of the bytes, and bounds the memory that high levels take.
+    parameters = zstandard.ZstdCompressionParameters.from_level(
+        level, threads=threads, job_size=_ZSTD_JOB, write_content_size=0
+    )
+    return zstandard.ZstdCompressor(compression_params=parameters).compressobj()
 
 
 class HashingWriter:

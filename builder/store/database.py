@@ -24,8 +24,21 @@ CREATE TABLE IF NOT EXISTS cache_mounts (
 ) WITHOUT ROWID;
 """
 
+LAYER_FORMS_TABLE = """
+CREATE TABLE IF NOT EXISTS layer_forms (  -- layers as they were packed to leave, so that none is packed twice
+    diff_id TEXT NOT NULL,            -- of the layer
+    packer TEXT NOT NULL,             -- gzip/isal-1.9.1/1: equal packers make equal bytes
+    digest TEXT NOT NULL,             -- of the blob that it made
+    size INTEGER NOT NULL,
+    plain TEXT NOT NULL,              -- the digest of what the blob unpacks to: diff_id, but for eStargz
+    annotations TEXT NOT NULL,        -- of the descriptor, a JSON object
+    PRIMARY KEY (diff_id, packer)
+) WITHOUT ROWID;
+"""
+
 _SCHEMA = f"""
 {CACHE_MOUNTS_TABLE}
+{LAYER_FORMS_TABLE}
 CREATE TABLE IF NOT EXISTS snapshots (
     name TEXT PRIMARY KEY,
     parent TEXT NOT NULL,             -- '' is the empty tree

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from builder.core.digest import Digest
 from builder.store.content import LocalContentStore
-from builder.store.database import CACHE_MOUNTS_TABLE, Database, text
+from builder.store.database import CACHE_MOUNTS_TABLE, LAYER_FORMS_TABLE, Database, text
 from builder.store.state import StateDir, remove_tree
 
 _REACHABLE = """
@@ -39,6 +39,13 @@ def collect(state: StateDir, database: Database, content: LocalContentStore) -> 
             blobs |= {
                 text(r[0]) for r in database.rows("SELECT id FROM images UNION SELECT digest FROM manifests")
             }
+            database.run(LAYER_FORMS_TABLE)  # a store may be older than they are
+            # Packed layers live as long as a snapshot with that content, whoever needs it.
+            database.run(
+                "DELETE FROM layer_forms WHERE diff_id NOT IN"
+                " (SELECT diff_id FROM snapshots WHERE diff_id IS NOT NULL)"
+            )
+            blobs |= {text(r[0]) for r in database.rows("SELECT digest FROM layer_forms")}
             containers = {text(r[0]) for r in database.rows("SELECT id FROM containers")}
             database.run(CACHE_MOUNTS_TABLE)  # a store may be older than cache mounts
             caches = {text(r[0]) for r in database.rows("SELECT identity FROM cache_mounts")}

@@ -156,6 +156,28 @@ class Snapshotter(Protocol):
         """The size of the tar whose digest was recorded."""
 
 
+class LayerForm(NamedTuple):
+    """A layer as it was packed once."""
+
+    digest: Digest  # of the blob, which is in the content store
+    size: int
+    plain: Digest  # of what the blob unpacks to
+    annotations: tuple[tuple[str, str], ...] = ()  # of its descriptor
+
+
+class LayerForms(Protocol):
+    """Packed layers, kept as long as a snapshot of that content is."""
+
+    def find(self, diff_id: Digest, packer: str) -> LayerForm | None:
+        """What that packer made of that layer, if the blob is still there."""
+
+    def keep(self, diff_id: Digest, packer: str, form: LayerForm) -> None:
+        """Remember a blob of the content store; equal packers make equal bytes."""
+
+    def all_of(self, diff_id: Digest) -> list[tuple[str, LayerForm]]:
+        """Every form of a layer that is here, with its packer: a registry may have any of them."""
+
+
 class Image(NamedTuple):
     """An image of the store."""
 

@@ -14,6 +14,7 @@ from builder.store.content import LocalContentStore
 from builder.store.database import Database
 from builder.store.images import LocalImageStore
 from builder.store.interface import ActiveSnapshot, Snapshot
+from builder.store.layerforms import LocalLayerForms
 from builder.store.snapshots import OverlaySnapshotter
 from builder.store.state import StateDir
 
@@ -26,6 +27,7 @@ class Store(NamedTuple):
     content: LocalContentStore
     images: LocalImageStore
     snapshots: OverlaySnapshotter
+    forms: LocalLayerForms
     unpacked: list[str]  # names, in order
 
     def layer(self, data: bytes, parent: Snapshot | None = None) -> Snapshot:
@@ -62,11 +64,13 @@ def open_store(root: Path) -> Iterator[Store]:
             assert snapshot.layer is not None
             unpacked.append(snapshot.name)
             data = content.read(snapshot.layer.digest)
-            (directory / data.decode()).write_bytes(data)
+            # A layer that is no plain name, such as one that is compressed, is one file too.
+            (directory / (data.decode() if data.isalnum() else "layer")).write_bytes(data)
 
         snapshots = OverlaySnapshotter(state, database, unpack)
         state.sweep(lambda name: not snapshots.is_known(name))
-        yield Store(state, database, content, LocalImageStore(database), snapshots, unpacked)
+        forms = LocalLayerForms(database, content)
+        yield Store(state, database, content, LocalImageStore(database), snapshots, forms, unpacked)
 
 
 def check_store(store: Store) -> None:

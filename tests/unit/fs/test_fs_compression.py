@@ -11,6 +11,7 @@ import lzma
 import random
 import subprocess
 import sys
+import threading
 import zlib
 from collections.abc import Callable
 
@@ -214,9 +215,23 @@ def test_every_level_comes_back(kind: str, level: int) -> None:
     assert name.endswith(f"/{level}")
 
 
-def test_threads_do_not_change_zstd() -> None:
-    """One thread or three: the same bytes."""
-    assert pack("zstd", [DATA * 3])[0] == pack("zstd", [DATA * 3], threads=3)[0]
+@pytest.mark.parametrize(("kind", "level"), [("gzip", 1), ("gzip", 6), ("zstd", 3)])
+def test_threads_do_not_change_the_bytes(kind: str, level: int) -> None:
+    """One thread, three or four: the same bytes."""
+    alone = pack(kind, [DATA * 5], level)[0]
+
+    assert [alone] * 2 == [pack(kind, [DATA * 5], level, threads=threads)[0] for threads in (3, 4)]
+
+
+def test_abandoned_compression_leaves_no_thread() -> None:
+    """An error between the first write and the end does not leave workers behind."""
+    before = threading.active_count()
+    with Compressor(bytearray().extend, "gzip", threads=4) as compressor:
+        compressor.write(DATA * 5)
+
+        assert threading.active_count() > before
+
+    assert threading.active_count() == before
 
 
 def test_gzip_says_neither_when_nor_who() -> None:
