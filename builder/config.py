@@ -18,6 +18,7 @@ class Config:
     registries: Path  # pybuild's config.toml
     docker_config: Path  # Docker's config.json, for credentials
     proxies: Mapping[str, str]
+    podman_logins: tuple[Path, ...] = ()  # asked for what Docker's file lacks
     path: str = os.defpath  # where programs of this machine are looked for
 
     @classmethod
@@ -37,7 +38,23 @@ class Config:
         names = ("http_proxy", "https_proxy", "no_proxy")
         proxies = {n: v for n in names if (v := environ.get(n) or environ.get(n.upper()))}
         path = environ.get("PATH") or os.defpath
-        return cls(root=root, registries=registries, docker_config=docker, proxies=proxies, path=path)
+        return cls(
+            root=root,
+            registries=registries,
+            docker_config=docker,
+            podman_logins=_podman_logins(environ),
+            proxies=proxies,
+            path=path,
+        )
+
+
+def _podman_logins(environ: Mapping[str, str]) -> tuple[Path, ...]:
+    """Where `podman login` leaves them (containers-auth.json(5))."""
+    if environ.get("REGISTRY_AUTH_FILE"):
+        return (Path(environ["REGISTRY_AUTH_FILE"]),)
+    runtime = environ.get("XDG_RUNTIME_DIR")
+    directory = Path(runtime) / "containers" if runtime else Path(f"/run/containers/{os.geteuid()}")
+    return (directory / "auth.json",)
 
 
 def _default_root(environ: Mapping[str, str], home: Path) -> Path:

@@ -40,6 +40,11 @@ def opened_with(settings: Settings, progress: Progress | None = None) -> Iterato
         yield engine
 
 
+def settings_of(context: typer.Context) -> Config:
+    """The configuration, for a command that needs no store."""
+    return Config.load(os.environ, root=_settings(context).root)
+
+
 def _settings(context: typer.Context) -> Settings:
     settings = context.obj
     assert isinstance(settings, Settings)

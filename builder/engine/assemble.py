@@ -28,7 +28,8 @@ if TYPE_CHECKING:  # loaded by those commands only that need them
     from builder.executor.interface import Executor
     from builder.exporter.layers import Layers
     from builder.exporter.pack import Packer
-    from builder.registry.interface import RegistryClient, WebClient
+    from builder.registry.exchange import Exchange
+    from builder.registry.interface import RegistryClient, RegistryPusher, WebClient
     from builder.sandbox.cgroup import Cgroups
     from builder.sandbox.launch import Launcher
     from builder.source.interface import ImageSource, ResolvedSource
@@ -88,9 +89,22 @@ class Engine:
     @cached_property
     def registry(self) -> RegistryClient:
         """The client; importing it costs more than a cached build."""
-        from builder.engine.registries import open_registry
+        from builder.registry.client import HttpRegistryClient
 
-        return open_registry(self.config)
+        return HttpRegistryClient(self._exchange)
+
+    @cached_property
+    def pusher(self) -> RegistryPusher:
+        """The same for what goes to registries."""
+        from builder.registry.pusher import HttpRegistryPusher
+
+        return HttpRegistryPusher(self._exchange)
+
+    @cached_property
+    def _exchange(self) -> Exchange:
+        from builder.engine.registries import open_exchange
+
+        return open_exchange(self.config)
 
     def layout(self, text: str, platform: Platform) -> ResolvedSource:
         """The image that ``PATH[:TAG|@DIGEST]`` of an OCI layout names."""

@@ -1,15 +1,23 @@
-"""The registry client, configured from the files that the settings name."""
+"""The registry clients, configured from the files that the settings name."""
 
 from __future__ import annotations
 
 from builder.config import Config
-from builder.registry.client import HttpRegistryClient
 from builder.registry.config import RegistryConfig
+from builder.registry.exchange import Exchange
 
 
-def open_registry(config: Config) -> HttpRegistryClient:
+def registry_config(config: Config) -> RegistryConfig:
     """Raises InvalidRegistryConfig."""
     data = config.registries.read_bytes() if config.registries.is_file() else b""
-    return HttpRegistryClient.open(
-        config=RegistryConfig.parse(data), docker_config=config.docker_config, proxies=config.proxies
+    return RegistryConfig.parse(data)
+
+
+def open_exchange(config: Config) -> Exchange:
+    """What reading and writing share. Raises InvalidRegistryConfig."""
+    return Exchange.open(
+        config=registry_config(config),
+        docker_config=config.docker_config,
+        more_logins=config.podman_logins,
+        proxies=config.proxies,
     )

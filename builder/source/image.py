@@ -6,20 +6,19 @@ import hashlib
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, BinaryIO
 
 from builder.core.descriptor import LAYERS, Descriptor
 from builder.core.digest import Digest, DigestMismatch
 from builder.core.errors import PybuildError
-from builder.core.events import StepFinished, StepProgress, StepQueued, StepStarted
+from builder.core.events import StepProgress
 from builder.core.image import ImageConfig, chain_ids
 from builder.core.job import Job
 from builder.core.platform import Platform
 from builder.core.reference import Reference
+from builder.core.steps import as_step
 from builder.source.interface import BrokenImage, ImageUnavailable, PullPolicy, ResolvedSource
 from builder.store.interface import ContentStore, Image, ImageStore, Snapshot, Snapshotter
-
-T = TypeVar("T")
 
 if TYPE_CHECKING:  # a build on local images needs none of it
     from builder.registry.interface import FetchedManifest, Manifest, RegistryClient
@@ -57,7 +56,7 @@ class RegistryImages:
                 hint="leave out --pull=never, or load or pull it first",
             )
         step = f"resolve {reference}"
-        return _as_step(
+        return as_step(
             step,
             f"[internal] load metadata for {reference.with_default_tag()}",
             job,
@@ -98,7 +97,7 @@ class RegistryImages:
                 )
                 writer.commit(expected=layer.digest)
 
-        _as_step(step, f"[internal] pull {reference.familiar()} layer {layer.digest.short}", job, fetch)
+        as_step(step, f"[internal] pull {reference.familiar()} layer {layer.digest.short}", job, fetch)
 
     def unpack(self, snapshot: Snapshot, directory: Path, lowers: Sequence[str], job: Job) -> None:
         """Make the directory form of a layer, verified against its diff ID; fetches it if need be."""
@@ -187,24 +186,6 @@ def register_layers(
             )
         top = snapshots.add_layer(top, diff_id, chain_id, layer, origin, time.time()).name
     return top
-
-
-def _as_step(step: str, name: str, job: Job, work: Callable[[], T]) -> T:
-    """Run ``work`` as a step that people see."""
-    started = time.time()
-    job.progress.emit(StepQueued(step, name, (), None))
-    job.progress.emit(StepStarted(step, started))
-    try:
-        value = work()
-    except BaseException as error:
-        now = time.time()
-        job.progress.emit(
-            StepFinished(step, now, False, str(error) or type(error).__name__, False, now - started)
-        )
-        raise
-    now = time.time()
-    job.progress.emit(StepFinished(step, now, False, None, False, now - started))
-    return value
 
 
 class _HashingReader:

@@ -414,6 +414,8 @@ class FakeRegistry:
             "access_token" if request.method == "POST" else "token": token,
             "expires_in": self.token_lifetime_s,
         }
+        if self._refresh_token is not None and "offline_token=true" in request.path:
+            body["refresh_token"] = self._refresh_token
         return Answer(200, {"Content-Type": "application/json"}, json.dumps(body).encode())
 
 

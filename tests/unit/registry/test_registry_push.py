@@ -30,6 +30,7 @@ from builder.registry.pusher import HttpRegistryPusher
 from builder.registry.retry import Retry
 from builder.registry.transport import Transport
 from builder.registry.upload import Sizes
+from tests.support.faulty import all_of
 from tests.support.registry import TLS_PEM, FakeRegistry
 
 SMALL = random.Random(1).randbytes(900)  # goes in one request
@@ -178,18 +179,10 @@ def setting(name: str, value: object) -> Callable[[FakeRegistry], object]:
     return lambda registry: setattr(registry.uploads, name, value)
 
 
-def both(*faults: Callable[[FakeRegistry], object]) -> Callable[[FakeRegistry], object]:
-    def set_all(registry: FakeRegistry) -> None:
-        for fault in faults:
-            fault(registry)
-
-    return set_all
-
-
 def appending(then: Callable[[FakeRegistry], object]) -> Callable[[FakeRegistry], object]:
     """For a registry that appends whatever it is sent."""
 
-    return both(setting("checks_ranges", False), then)
+    return all_of(setting("checks_ranges", False), then)
 
 
 def forgetting(registry: FakeRegistry) -> None:
@@ -220,7 +213,7 @@ SURVIVABLE = [
     Fault("patch-answer-lost", lambda r: r.drop("PATCH")),
     Fault("patch-answer-lost-appending", appending(lambda r: r.drop("PATCH"))),
     Fault("put-answer-lost", lambda r: r.drop("PUT")),
-    Fault("status-answer-lost", both(lambda r: r.drop("PATCH"), lambda r: r.drop("GET"))),
+    Fault("status-answer-lost", all_of(lambda r: r.drop("PATCH"), lambda r: r.drop("GET"))),
     Fault("chunk-cut", lambda r: r.cut_body("PATCH", 1500)),
     Fault("chunk-cut-at-once", lambda r: r.cut_body("PATCH", 0)),
     Fault("chunk-cut-after-one-byte", lambda r: r.cut_body("PATCH", 1)),
@@ -232,9 +225,9 @@ SURVIVABLE = [
     Fault("no-chunks", setting("takes_chunks", False)),
     Fault("small-bodies", setting("largest_body", 700)),
     Fault("large-chunks-wanted", setting("chunk_min", "10000")),
-    Fault("token-500", both(lambda r: r.require_token(), lambda r: r.fail("/token", 500, times=2))),
-    Fault("token-429", both(lambda r: r.require_token(), lambda r: r.fail("/token", 429, times=1))),
-    Fault("token-dropped", both(lambda r: r.require_token(), lambda r: r.drop("/token"))),
+    Fault("token-500", all_of(lambda r: r.require_token(), lambda r: r.fail("/token", 500, times=2))),
+    Fault("token-429", all_of(lambda r: r.require_token(), lambda r: r.fail("/token", 429, times=1))),
+    Fault("token-dropped", all_of(lambda r: r.require_token(), lambda r: r.drop("/token"))),
 ]
 
 
@@ -306,7 +299,7 @@ def test_refusals_are_final(
         (lambda r: r.drop("POST", times=None), 5),
         (lambda r: r.refuse("PATCH", 404), 5),
         (lambda r: r.refuse("PATCH", 416), 5),
-        (both(lambda r: r.require_token(), lambda r: r.fail("/token", 503)), 5),
+        (all_of(lambda r: r.require_token(), lambda r: r.fail("/token", 503)), 5),
         (lambda r: r.fail("PATCH", 202, headers={"Range": "0-0"}), 5),
         (lambda r: r.fail("PATCH", 202, headers={"Range": "0-999999"}), 5),
     ],
