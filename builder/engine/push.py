@@ -34,7 +34,7 @@ def push(engine: Engine, name: str, *, all_tags: bool) -> list[Pushed]:
             image = engine.images.by_reference(reference)
             if image is None:
                 raise ImageNotFound(reference.familiar())
-            packed = _as_it_came(engine, image) or engine.packer(layers).pack(
+            packed = _as_it_came(engine, image, reference) or engine.packer(layers).pack(
                 engine.content.read(image.id), image.snapshot, PackOptions()
             )
             pusher.push(packed, reference)
@@ -70,12 +70,12 @@ def _references(engine: Engine, name: str, *, all_tags: bool) -> list[Reference]
     return found
 
 
-def _as_it_came(engine: Engine, image: Image) -> PackedImage | None:
+def _as_it_came(engine: Engine, image: Image, reference: Reference) -> PackedImage | None:
     """The manifest under which a registry has the image already: its digest stays what it was."""
     chain = engine.snapshots.chain(image.snapshot)
     if any(snapshot.layer is None or snapshot.diff_id is None for snapshot in chain):
         return None
-    for raw in _manifests(engine, image):
+    for raw in _manifests(engine, image, reference):
         document = json.loads(raw)
         entries = [_descriptor(entry) for entry in document["layers"]]
         if [entry.digest for entry in entries] != [s.layer.digest for s in chain if s.layer is not None]:
@@ -96,12 +96,14 @@ def _as_it_came(engine: Engine, image: Image) -> PackedImage | None:
     return None
 
 
-def _manifests(engine: Engine, image: Image) -> list[bytes]:
-    """Stored manifests of that config, those below an index too; a store may lack any of them."""
-    pending = [digest for _, digest in engine.images.manifests_of(image.id)]
+def _manifests(engine: Engine, image: Image, reference: Reference) -> list[bytes]:
+    """Stored manifests of that config, those of the repository first; a store may lack any of them."""
+    known = engine.images.manifests_of(image.id)
+    known.sort(key=lambda entry: entry[0] != reference.repository)
+    pending = [digest for _, digest in known]
     found: list[bytes] = []
     while pending:
-        digest = pending.pop()
+        digest = pending.pop(0)
         if engine.content.size(digest) is None:
             continue
         raw = engine.content.read(digest)
