@@ -25,8 +25,9 @@ COMMANDS = {
     "images": ("builder.cli.image:images", "List images."),
     "inspect": ("builder.cli.image:inspect", "Show all about images and containers, as JSON."),
     "history": ("builder.cli.image:history", "Show the steps that an image is made of."),
-    "tag": ("builder.cli.image:tag", "Give an image another name."),
-    "rmi": ("builder.cli.image:rmi", "Remove images."),
+    "tag": ("builder.cli.image_change:tag", "Give an image another name."),
+    "rmi": ("builder.cli.image_change:rmi", "Remove images."),
+    "image prune": ("builder.cli.image_change:image_prune", "Remove images that have no name."),
     "pull": ("builder.cli.archive:pull", "Fetch an image from a registry."),
     "push": ("builder.cli.registry:push", "Send an image to a registry."),
     "login": ("builder.cli.registry:login", "Log in to a registry."),
@@ -37,12 +38,20 @@ COMMANDS = {
     "parse": ("builder.cli.system:parse", "Show how a Dockerfile is read."),
 }
 
+# What `image NAME` stands for.
+IMAGE_COMMANDS = {
+    "build": ["build"], "history": ["history"], "inspect": ["inspect", "--type=image"], "load": ["load"],
+    "ls": ["images"], "list": ["images"], "prune": ["image prune"], "pull": ["pull"], "rm": ["rmi"],
+    "remove": ["rmi"], "save": ["save"], "tag": ["tag"],
+}  # fmt: skip
+
 # Options of the program itself that take a value, before the command's name.
 _VALUED = ("--root",)
 
 
 def run(arguments: Sequence[str], launcher: Launcher | None = None) -> int:
     """One command; its exit code: 0, 1 for an error, 2 for wrong usage, or what a container answered."""
+    arguments = _ungrouped(arguments)
     name = _command_name(arguments)
     app = make_app([name] if name in COMMANDS else list(COMMANDS))
     command = typer.main.get_command(app)
@@ -52,6 +61,8 @@ def run(arguments: Sequence[str], launcher: Launcher | None = None) -> int:
 
         refuse_unbuilt(command)
         arguments = normalise(arguments)
+    elif name in COMMANDS:
+        arguments = _switched(arguments, command.commands[name])  # type: ignore[attr-defined]  # it is a group
     code = command.main(arguments, prog_name="pybuild", standalone_mode=True, obj=Settings(None, launcher))
     return code if isinstance(code, int) else 0
 
@@ -91,6 +102,39 @@ def _program(
         print(f"pybuild {__version__}")
         raise typer.Exit
     context.obj = context.obj._replace(root=root)
+
+
+def _ungrouped(arguments: Sequence[str]) -> list[str]:
+    """``image ls`` is ``images``, and so on."""
+    rest = list(arguments)
+    at = next(
+        (i for i, word in enumerate(rest) if not word.startswith("-") and rest[i - 1] not in _VALUED), -1
+    )
+    if at >= 0 and rest[at] == "image" and at + 1 < len(rest) and rest[at + 1] in IMAGE_COMMANDS:
+        rest[at : at + 2] = IMAGE_COMMANDS[rest[at + 1]]
+    return rest
+
+
+def _switched(arguments: list[str], command: typer.core.TyperCommand) -> list[str]:
+    """``--switch=false``, as Docker takes it, in the forms that the parser knows."""
+    switches = {
+        name: option.secondary_opts
+        for option in command.params
+        if getattr(option, "is_flag", False)
+        for name in option.opts
+    }
+    normal: list[str] = []
+    for index, argument in enumerate(arguments):
+        name, equals, value = argument.partition("=")
+        if argument == "--":
+            return normal + arguments[index:]
+        if name in switches and equals and value.lower() in ("1", "t", "true"):
+            normal.append(name)
+        elif name in switches and equals and value.lower() in ("0", "f", "false"):
+            normal += [other for other in switches[name] if other.startswith("--")][:1]
+        else:
+            normal.append(argument)
+    return normal
 
 
 def _command_name(arguments: Sequence[str]) -> str | None:

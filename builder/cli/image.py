@@ -1,70 +1,155 @@
-"""`images`, `inspect`, `history`, `tag`, `rmi`."""
+"""`images`, `inspect`, `history`."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+import sys
 from typing import Annotated, Any
 
 import typer
 
 from builder.cli.context import opened
-from builder.cli.tables import ago_rfc3339, size, table
+from builder.cli.listing import listing
+from builder.cli.tables import ago_rfc3339, go_time, size
 from builder.core.digest import Digest
-from builder.core.errors import PybuildError
+from builder.core.errors import Kind, PybuildError, SeveralErrors
 
-_NoTrunc = Annotated[bool, typer.Option("--no-trunc", help="Show ids and texts in full.")]
+NoTrunc = Annotated[bool, typer.Option("--no-trunc", help="Show ids and texts in full.")]
+Format = Annotated[
+    str, typer.Option("--format", metavar="HOW", help="table, table TEMPLATE, json, or a Go template.")
+]
+_HEAD = {
+    "ID": "IMAGE ID", "Repository": "REPOSITORY", "Tag": "TAG", "Digest": "DIGEST", "CreatedSince": "CREATED",
+    "CreatedAt": "CREATED AT", "Size": "SIZE", "Containers": "CONTAINERS", "VirtualSize": "SIZE",
+    "SharedSize": "SHARED SIZE", "UniqueSize": "UNIQUE SIZE",
+}  # fmt: skip
+_HISTORY_HEAD = {
+    "ID": "IMAGE", "CreatedSince": "CREATED", "CreatedAt": "CREATED AT", "CreatedBy": "CREATED BY",
+    "Size": "SIZE", "Comment": "COMMENT",
+}  # fmt: skip
+# Of Docker's configuration, what its JSON leaves out where an image does not say it.
+_UNSAID: dict[str, Any] = {
+    "ExposedPorts": {}, "Healthcheck": None, "ArgsEscaped": False, "StopSignal": "", "StopTimeout": None,
+    "Shell": [], "NetworkDisabled": False, "MacAddress": "",
+}  # fmt: skip
+
+
+class UnknownType(PybuildError):
+    """`inspect --type` names something that pybuild has not."""
+
+    kind = Kind.INVALID
+    code = "unknown-type"
 
 
 def images(
     context: typer.Context,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[REPOSITORY[:TAG]]", help="Only these; * and ? are patterns.")
+    ] = None,
+    all: Annotated[bool, typer.Option("-a", "--all", help="No effect: there are no hidden images.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only ids.")] = False,
-    no_trunc: _NoTrunc = False,
+    digests: Annotated[bool, typer.Option("--digests", help="Also the digests of registries.")] = False,
+    no_trunc: NoTrunc = False,
+    filters: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-f", "--filter", metavar="NAME=VALUE", help="dangling, label, reference, before, since."
+        ),
+    ] = None,
+    format: Format = "",
 ) -> None:
     """List images."""
-    from builder.engine.images import list_images
+    from builder.engine.imagelist import list_images
 
+    wanted = [*(filters or []), *([f"reference={name}"] if name else [])]
+    has_digests = digests or "{{.Digest}}" in format
     with opened(context) as engine:
-        found = list_images(engine)
+        found = list_images(engine, wanted, has_digests=has_digests)
     if quiet:
-        for id in dict.fromkeys(line.id for line in found):
-            print(_shown(id, no_trunc))
+        for line in found:
+            print(_shown(line.id, no_trunc))
         return
+    columns = ["Repository", "Tag", *(["Digest"] if digests else []), "ID", "CreatedSince", "Size"]
     rows = [
-        (line.repository, line.tag, _shown(line.id, no_trunc), ago_rfc3339(line.created), size(line.size))
+        {
+            "Containers": "N/A",
+            "CreatedAt": go_time(line.created),
+            "CreatedSince": ago_rfc3339(line.created),
+            "Digest": line.digest,
+            "ID": _shown(line.id, no_trunc),
+            "Repository": line.repository,
+            "SharedSize": "N/A",
+            "Size": size(line.size),
+            "Tag": line.tag,
+            "UniqueSize": "N/A",
+            "VirtualSize": size(line.size, 4),
+        }
         for line in found
     ]
-    print(table(("REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"), rows))
+    _print(listing(format, "\t".join(f"{{{{.{column}}}}}" for column in columns), _HEAD, rows))
 
 
 def inspect(
     context: typer.Context,
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Images or containers.")],
+    format: Annotated[
+        str, typer.Option("-f", "--format", metavar="HOW", help="json, or a Go template.")
+    ] = "",
+    type: Annotated[
+        str, typer.Option("--type", metavar="TYPE", help="Look only for image or container.")
+    ] = "",
 ) -> None:
     """Show all about images and containers, as JSON."""
     from builder.engine.containers import inspect_container
-    from builder.engine.images import inspect_image
+    from builder.engine.imagelist import inspect_image
     from builder.runtime.containers import ContainerNotFound
 
+    if type not in ("", "image", "container"):
+        raise UnknownType(f'--type cannot be "{type}"', hint="it is image or container")
     documents: list[Any] = []
+    missing: list[PybuildError] = []
     with opened(context) as engine:
         for name in names:
             try:
-                documents.append(inspect_container(engine, name))
-            except ContainerNotFound:
+                if type != "image":
+                    try:
+                        documents.append(inspect_container(engine, name))
+                        continue
+                    except ContainerNotFound:
+                        if type == "container":
+                            raise
                 documents.append(inspect_image(engine, name))
-    print(json.dumps(documents, indent=4, ensure_ascii=False))
+            except PybuildError as error:
+                if error.kind is not Kind.NOT_FOUND:
+                    raise
+                missing.append(error)
+    if not format:
+        print(json.dumps(documents, indent=4, ensure_ascii=False))
+    elif format == "json":
+        from builder.cli.template.values import encoded
+
+        print(encoded(documents))
+    else:
+        from builder.cli.template.evaluate import Template
+
+        template = Template.read(format)
+        for document in documents:
+            print(template.apply(_as_record(document)))
+    raise_all(missing)
 
 
 def history(
     context: typer.Context,
     name: Annotated[str, typer.Argument(metavar="IMAGE")],
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only ids.")] = False,
-    no_trunc: _NoTrunc = False,
-    format: Annotated[str, typer.Option("--format", metavar="HOW", help="table or json.")] = "table",
+    human: Annotated[
+        bool, typer.Option("-H", "--human/--no-human", help="Sizes and times for people.")
+    ] = True,
+    no_trunc: NoTrunc = False,
+    format: Format = "",
 ) -> None:
     """Show the steps that an image is made of."""
-    from builder.engine.images import image_history
+    from builder.engine.imagelist import image_history
 
     with opened(context) as engine:
         lines = image_history(engine, name)
@@ -72,60 +157,45 @@ def history(
     if quiet:
         print("\n".join(ids))
         return
-    if format == "json":
-        for id, line in zip(ids, lines, strict=True):
-            print(json.dumps({"id": id, "size": line.size, **asdict(line.entry)}))
-        return
-    if format != "table":
-        raise _InvalidFormat(f'--format cannot be "{format}"', hint="it is table or json")
     rows = [
-        (
-            id,
-            ago_rfc3339(line.entry.created),
-            _clip(line.entry.created_by, no_trunc),
-            size(line.size),
-            line.entry.comment,
-        )
+        {
+            "Comment": line.entry.comment,
+            "CreatedAt": line.entry.created[:19] + "Z",
+            "CreatedBy": _clip(line.entry.created_by, no_trunc),
+            "CreatedSince": ago_rfc3339(line.entry.created) if human else line.entry.created[:19] + "Z",
+            "ID": id,
+            "Size": size(line.size) if human else str(line.size),
+        }
         for id, line in zip(ids, lines, strict=True)
     ]
-    print(table(("IMAGE", "CREATED", "CREATED BY", "SIZE", "COMMENT"), rows))
+    created = "CreatedSince" if human else "CreatedAt"
+    columns = f"{{{{.ID}}}}\t{{{{.{created}}}}}\t{{{{.CreatedBy}}}}\t{{{{.Size}}}}\t{{{{.Comment}}}}"
+    _print(listing(format, columns, _HISTORY_HEAD, rows))
 
 
-def tag(
-    context: typer.Context,
-    source: Annotated[str, typer.Argument(metavar="IMAGE")],
-    target: Annotated[str, typer.Argument(metavar="NEW_NAME")],
-) -> None:
-    """Give an image another name."""
-    from builder.engine.images import tag as tag_image
-
-    with opened(context) as engine:
-        tag_image(engine, source, target)
+def raise_all(errors: list[PybuildError]) -> None:
+    """One error as itself, several together."""
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise SeveralErrors(errors)
 
 
-def rmi(
-    context: typer.Context,
-    names: Annotated[list[str], typer.Argument(metavar="IMAGE...")],
-    force: Annotated[
-        bool, typer.Option("-f", "--force", help="Also with several names, or used by a container.")
-    ] = False,
-) -> None:
-    """Remove images."""
-    from builder.engine.images import remove_image
+def _as_record(document: dict[str, Any]) -> Any:
+    from builder.cli.template.values import Duration, Record
 
-    with opened(context) as engine:
-        for name in names:
-            removed = remove_image(engine, name, is_forced=force)
-            for untagged in removed.untagged:
-                print(f"Untagged: {untagged}")
-            if removed.deleted is not None:
-                print(f"Deleted: {removed.deleted}")
+    config = dict(document["Config"])
+    health = config.get("Healthcheck")
+    if health:
+        times = ("Interval", "Timeout", "StartPeriod", "StartInterval")
+        said = {key: Duration(value) if key in times else value for key, value in health.items()}
+        config["Healthcheck"] = Record(said, {**dict.fromkeys(times, Duration(0)), "Retries": 0})
+    return {**document, "Config": Record(config, _UNSAID)}
 
 
-class _InvalidFormat(PybuildError):
-    """``--format`` is neither table nor json."""
-
-    code = "invalid-format"
+def _print(text: str) -> None:
+    if text:
+        sys.stdout.write(f"{text}\n")
 
 
 def _shown(id: Digest, is_whole: bool) -> str:

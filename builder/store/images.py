@@ -108,6 +108,11 @@ class LocalImageStore:
             for r in self._database.rows("SELECT name FROM refs WHERE image = ? ORDER BY name", (str(id),))
         ]
 
+    def tagged_at(self, id: Digest) -> float | None:
+        """See ImageStore."""
+        row = self._database.row("SELECT max(updated_at) FROM refs WHERE image = ?", (str(id),))
+        return float(row[0]) if row and row[0] is not None else None
+
     def all(self) -> list[Image]:
         """See ImageStore."""
         rows = self._database.rows(f"SELECT {_COLUMNS} FROM images ORDER BY created_at DESC, id")  # noqa: S608 (constant)

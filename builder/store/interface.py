@@ -219,6 +219,9 @@ class ImageStore(Protocol):
     def names_of(self, id: Digest) -> list[str]:
         """Full references, sorted."""
 
+    def tagged_at(self, id: Digest) -> float | None:
+        """When it last got one of its names; None: it has none."""
+
     def all(self) -> list[Image]:
         """Newest first."""
 

@@ -23,7 +23,7 @@ CLI = (ROOT / "docs/cli.md").read_text()
 ARCHITECTURE = (ROOT / "docs/architecture.md").read_text()
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
-_OPTION = re.compile(r"(?<![\w-])--?[a-z][a-z-]*")
+_OPTION = re.compile(r"(?<![\w-])--?[a-zA-Z][a-z-]*")
 
 
 def _sections(text: str) -> dict[str, str]:

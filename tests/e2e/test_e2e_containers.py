@@ -295,8 +295,8 @@ def test_commands_about_images(pybuild: Pybuild, write: Write) -> None:
         pybuild("images", "-q", "--no-trunc").out.split()
     )
     assert sorted(pybuild.inspect("two")["RepoTags"]) == ["one:v1", "two:latest"]
-    assert history[0]["created_by"] == 'CMD ["cat" "/x"]'
-    assert built.image == history[0]["id"]
+    assert history[0]["CreatedBy"] == 'CMD ["cat" "/x"]'
+    assert built.image == history[0]["ID"]
     assert pybuild("rmi", "one:v1").out == "Untagged: one:v1\n"
     assert f"Untagged: two:latest\nDeleted: {built.image}\n" == pybuild("rmi", "two").out
     pybuild("inspect", "two", code=1)

@@ -1,0 +1,1 @@
+"""Go templates, as far as `--format` needs them."""

@@ -1,0 +1,87 @@
+"""Values as Go prints, compares and encodes them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+
+class Record(dict[str, Any]):
+    """A Go struct: its JSON has ``self``; a template also sees members that are left out when empty."""
+
+    def __init__(self, fields: Mapping[str, Any], absent: Mapping[str, Any]) -> None:
+        super().__init__(fields)
+        self.absent = absent
+
+
+class Duration(int):
+    """Nanoseconds."""
+
+
+def shown(value: object, *, is_top: bool = True) -> str:
+    """``%v``."""
+    match value:
+        case None:
+            return "<no value>" if is_top else "<nil>"
+        case bool():
+            return "true" if value else "false"
+        case Duration():
+            return duration(value)
+        case str():
+            return value
+        case float():
+            return f"{value:g}"
+        case Record():
+            return f"{{{' '.join(shown(each, is_top=False) for each in value.values())}}}"
+        case Mapping():
+            pairs = (f"{key}:{shown(value[key], is_top=False)}" for key in sorted(value))
+            return f"map[{' '.join(pairs)}]" if value or is_top else "{}"
+        case list() | tuple():
+            return f"[{' '.join(shown(each, is_top=False) for each in value)}]"
+        case _:
+            return str(value)
+
+
+def is_true(value: object) -> bool:
+    """What ``{{if}}`` takes for true; a struct always is."""
+    return True if isinstance(value, Record) else bool(value)
+
+
+def encoded(value: object) -> str:
+    """As Go's encoding/json has it: compact, and safe inside HTML."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def duration(nanoseconds: int) -> str:
+    """Go's Duration.String: ``1m30s``, ``1.5s``, ``250ms``."""
+    if nanoseconds == 0:
+        return "0s"
+    sign, rest = ("-", -nanoseconds) if nanoseconds < 0 else ("", nanoseconds)
+    for unit, size in (("ns", 1), ("µs", 10**3), ("ms", 10**6)):
+        if rest < size * 1000:
+            return f"{sign}{_decimal(rest, size)}{unit}"
+    hours, rest = divmod(rest, 3600 * 10**9)
+    minutes, rest = divmod(rest, 60 * 10**9)
+    text = f"{hours}h{minutes}m" if hours else f"{minutes}m" if minutes else ""
+    return f"{sign}{text}{_decimal(rest, 10**9)}s"
+
+
+def _decimal(count: int, size: int) -> str:
+    whole, rest = divmod(count, size)
+    digits = str(rest).rjust(len(str(size)) - 1, "0").rstrip("0") if rest else ""
+    return f"{whole}.{digits}" if digits else str(whole)
+
+
+def printed(values: Iterable[object]) -> str:
+    """``print``: a blank between two operands of which neither is a string."""
+    text, before = "", ""
+    for index, value in enumerate(values):
+        if index and not isinstance(value, str) and before != "str":
+            text += " "
+        text += shown(value, is_top=False)
+        before = "str" if isinstance(value, str) else ""
+    return text

@@ -1,0 +1,124 @@
+"""`tag`, `rmi` and `image prune`: names of images, and images, come and go."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from builder.core.digest import Digest
+from builder.core.errors import Kind, PybuildError
+from builder.core.reference import InvalidReference, Reference
+from builder.engine.assemble import Engine
+from builder.runtime.containers import Container, ContainerStore
+from builder.store.gc import collect
+from builder.store.interface import Image
+
+
+class ImageInUse(PybuildError):
+    """An image cannot be removed as asked."""
+
+    kind = Kind.CONFLICT
+    code = "image-in-use"
+
+
+class Removed(NamedTuple):
+    """What `rmi` did: names as people write them, and the image if it is gone."""
+
+    untagged: tuple[str, ...]
+    deleted: Digest | None
+
+
+def tag(engine: Engine, name: str, new_name: str) -> None:
+    """Let ``new_name`` stand for the image that ``name`` means."""
+    reference = Reference.parse(new_name)
+    if reference.digest is not None:
+        raise InvalidReference(new_name, "a tag cannot hold a digest", hint="leave out @sha256:…")
+    if reference.path == "library/sha256":
+        raise InvalidReference(new_name, "sha256 is how an id begins", hint="choose another name")
+    engine.images.tag(reference, engine.images.find(name).id)
+
+
+def remove_image(engine: Engine, name: str, *, is_forced: bool) -> Removed:
+    """Take a name away, and the image with its last one; or the image, by its id. Raises ImageInUse."""
+    image = engine.images.find(name)
+    reference = _reference(name)
+    tags = engine.images.names_of(image.id)
+    digests = [f"{repository}@{digest}" for repository, digest in engine.images.manifests_of(image.id)]
+    if reference is None or engine.images.by_reference(reference) != image:
+        repositories = {text.rpartition(":")[0] for text in tags} | {t.partition("@")[0] for t in digests}
+        if (len(repositories) > 1 or len(tags) > 1) and not is_forced:
+            raise ImageInUse(
+                f"image {image.id.short} is referenced in several repositories, or by several tags",
+                hint="remove them by name, or all at once with --force",
+            )
+        _check_unused(engine, image, is_forced=is_forced)
+        return _delete(engine, image, [*tags, *digests])
+    gone = _names_with(reference.with_default_tag(), tags, digests)
+    rest = [text for text in (*tags, *digests) if text not in gone]
+    if not rest:
+        _check_unused(engine, image, is_forced=is_forced)
+        return _delete(engine, image, gone)
+    with engine.database.transaction():
+        for text in gone:
+            engine.images.untag(Reference.parse(text))
+    return Removed(_familiar(gone), None)
+
+
+def prune_images(engine: Engine, *, includes_tagged: bool) -> list[Removed]:
+    """Remove images without a name (or all) that no container uses."""
+    used = {container.image for container in _containers(engine)}
+    removed = []
+    for image in engine.images.all():
+        names = engine.images.names_of(image.id)
+        digests = [f"{repository}@{digest}" for repository, digest in engine.images.manifests_of(image.id)]
+        if str(image.id) not in used and (includes_tagged or not (names or digests)):
+            engine.images.delete(image.id)
+            removed.append(Removed(_familiar([*names, *digests]), image.id))
+    collect(engine.state, engine.database, engine.content)
+    return removed
+
+
+def _names_with(reference: Reference, tags: list[str], digests: list[str]) -> list[str]:
+    """The name, and with the last tag of its repository the digests there: nobody could name them."""
+    if reference.digest is not None:
+        return [f"{reference.repository}@{reference.digest}"]
+    gone = [str(reference)]
+    if not any(text != gone[0] and text.rpartition(":")[0] == reference.repository for text in tags):
+        gone += [text for text in digests if text.partition("@")[0] == reference.repository]
+    return gone
+
+
+def _check_unused(engine: Engine, image: Image, *, is_forced: bool) -> None:
+    users = [each for each in _containers(engine) if each.image == str(image.id)]
+    running = [each for each in users if each.status == "running"]
+    if running:
+        raise ImageInUse(
+            f"image {image.id.short} is used by running container {running[0].short_id}"
+            f' ("{running[0].name}")',
+            hint="stop it first; --force does not help",
+        )
+    if users and not is_forced:
+        raise ImageInUse(
+            f'image {image.id.short} is used by container {users[0].short_id} ("{users[0].name}")',
+            hint="remove it with `pybuild rm`, or use --force",
+        )
+
+
+def _delete(engine: Engine, image: Image, names: list[str]) -> Removed:
+    engine.images.delete(image.id)
+    collect(engine.state, engine.database, engine.content)
+    return Removed(_familiar(names), image.id)
+
+
+def _containers(engine: Engine) -> list[Container]:
+    return ContainerStore(engine.state, engine.database).all()
+
+
+def _familiar(names: list[str]) -> tuple[str, ...]:
+    return tuple(Reference.parse(name).familiar() for name in names)
+
+
+def _reference(name: str) -> Reference | None:
+    try:
+        return Reference.parse(name)
+    except InvalidReference:
+        return None
