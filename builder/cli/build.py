@@ -38,9 +38,11 @@ UNBUILT = {
     "--call": True, "--load": False, "--metadata-file": True, "--output": True, "--provenance": True,
     "--push": False, "--sbom": True,
 }  # fmt: skip
+# As in buildx, a build argument that the environment gives, unless the command line does.
+EPOCH = "SOURCE_DATE_EPOCH"
 _SHORT = {"--output": "-o"}
 # Docker's spellings of a switch: --no-cache=true.
-_SWITCHES = ("--no-cache", "--quiet", "--load", "--push", "--check")
+_SWITCHES = ("--no-cache", "--quiet", "--load", "--push", "--check", "--rewrite-timestamp")
 
 
 class InvalidOption(PybuildError):
@@ -124,6 +126,10 @@ def build(
     cpuset_cpus: CpusetCpus = None,
     pids_limit: PidsLimit = None,
     cgroup_parent: CgroupParent = None,
+    rewrite_timestamp: Annotated[
+        bool,
+        typer.Option("--rewrite-timestamp", help="No file time of a new layer after SOURCE_DATE_EPOCH."),
+    ] = False,
     check: Annotated[
         bool, typer.Option("--check", help="Build nothing: show what `pybuild check` finds.")
     ] = False,
@@ -154,7 +160,8 @@ def build(
         tags=tags or (),
         target=target,
         build_args=build_args_of(
-            [*_argument_lines(build_arg_files or (), recorder), *(build_args or ())], recorder.environment
+            [EPOCH, *_argument_lines(build_arg_files or (), recorder), *(build_args or ())],
+            recorder.environment,
         ),
         labels=_pairs(labels or ()),
         pull=choice("--pull", pull, ("missing", "always", "never"), {"true": "always", "false": "missing"}),
@@ -173,6 +180,7 @@ def build(
         secrets=read_secrets(secrets or (), os.environ),
         ssh=read_ssh(ssh or (), os.environ),
         parallelism=jobs or DEFAULT_PARALLELISM,
+        rewrites_timestamps=rewrite_timestamp,
     )
     if check:
         from builder.cli.check import report

@@ -169,4 +169,10 @@ class Engine:
         return self._launcher
 
     def _unpack(self, snapshot: Snapshot, directory: Path, lowers: Sequence[str]) -> None:
+        if snapshot.layer is None:
+            from builder.exporter.layers import Layers
+
+            with Layers(self.snapshots, self.content) as layers:
+                layers.unpack(snapshot, directory, lowers)
+            return
         self.sources.unpack(snapshot, directory, lowers, self.job)

@@ -6,11 +6,12 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from builder import __version__
 from builder.core.digest import Digest
+from builder.core.errors import Kind, PybuildError
 from builder.core.events import Progress
 from builder.core.job import Job
 from builder.core.limits import StepSettings
@@ -58,6 +59,20 @@ class BuildRequest:
     secrets: Sequence[SecretSource] = ()
     ssh: Sequence[SshSource] = ()
     parallelism: int = DEFAULT_PARALLELISM
+    rewrites_timestamps: bool = False  # no file time of a new layer after SOURCE_DATE_EPOCH
+
+
+class NoEpoch(PybuildError):
+    """Timestamps are to be rewritten, and to no time."""
+
+    kind = Kind.INVALID
+    code = "no-epoch"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "timestamps cannot be rewritten without SOURCE_DATE_EPOCH",
+            hint="set it in the environment, with --build-arg, or by an ARG above the first FROM",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +110,14 @@ def build(
         if converted.violated:
             raise LintViolation(converted.violated)
         _check_platforms(converted.definition)
+        clamped = _clamping(engine, request, converted)
         layers = Layers(engine.snapshots, engine.content)
         final = _chain_of(converted.definition)
 
         def on_result(digest: Digest, results: Sequence[Result]) -> None:
             # The layers of the image are hashed beside the steps that come after them.
             if digest in final and isinstance(results[0], SnapshotResult):
-                layers.prefetch(results[0].name)
+                layers.prefetch(clamped(results[0].name))
 
         with layers:
             solver = Solver[Result](
@@ -114,15 +130,26 @@ def build(
             result = solver.solve(converted.definition, job)
             top = snapshot_of(result) if result is not None else ""
             engine.bring_layers(top)
-            image = _publish(engine, layers, converted, top, tags)
+            image = _publish(engine, layers, converted, clamped(top), tags)
             _record(engine, job, started_at, recorder, image, tags)
     return BuildOutcome(image, tags)
+
+
+def _clamping(engine: Engine, request: BuildRequest, converted: FrontendResult) -> Callable[[str], str]:
+    """What a snapshot of the build becomes in its image. Raises NoEpoch."""
+    if not request.rewrites_timestamps:
+        return lambda name: name
+    if converted.epoch_s is None:
+        raise NoEpoch
+    from builder.exporter.clamped import ClampedChain
+
+    return ClampedChain(engine.snapshots, len(converted.image.diff_ids), converted.epoch_s).name
 
 
 def _publish(
     engine: Engine, layers: Layers, converted: FrontendResult, top: str, tags: Sequence[Reference]
 ) -> Digest:
-    finished = finish_image(converted.image, engine.snapshots.chain(top), layers)
+    finished = finish_image(converted.image, engine.snapshots.chain(top), layers, epoch_s=converted.epoch_s)
     image = engine.content.put(finished)
     with engine.database.transaction():
         engine.images.add(image, top, created_at=time.time())

@@ -15,11 +15,25 @@ _UNTOLD_COMMENT = "buildkit.exporter.image.v0"
 _NEVER = "1970-01-01T00:00:00Z"
 
 
-def finish_image(image: ImageConfig, chain: Sequence[Snapshot], layers: Layers) -> bytes:
-    """The config's JSON, with diff IDs and times. The same steps from the cache give the same bytes."""
+def finish_image(
+    image: ImageConfig, chain: Sequence[Snapshot], layers: Layers, *, epoch_s: int | None = None
+) -> bytes:
+    """The config's JSON, with diff IDs and times. The same steps from the cache give the same bytes.
+
+    With ``epoch_s`` that is the time of all that is new; what the base says of itself stays.
+    """
     diff_ids = tuple(layers.diff_id(snapshot) for snapshot in chain)
-    history = _dated(_matched(image.history, chain), chain, image.created)
-    created = history[-1].created if history else image.created or _NEVER
+    history: Sequence[History]
+    if epoch_s is None:
+        history = _dated(_matched(image.history, chain), chain, image.created)
+        created = history[-1].created if history else image.created or _NEVER
+    else:
+        created = rfc3339(epoch_s)
+        chain = [snapshot._replace(created_at=epoch_s) for snapshot in chain]
+        history = tuple(
+            entry if entry.created else replace(entry, created=created)
+            for entry in _matched(image.history, chain)
+        )
     return replace(image, diff_ids=diff_ids, history=history, created=created).to_json()
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -98,6 +99,20 @@ class Layers:
         if digest.hexdigest() != layer.digest.hex:
             raise DigestMismatch(layer.digest, f"sha256:{digest.hexdigest()}", what="layer made again")
 
+    def unpack(self, snapshot: Snapshot, directory: Path, lowers: Sequence[str]) -> None:
+        """The directory that whoever pulls this layer would have; ``directory`` is one in scratch."""
+        from builder.fs.apply import apply_layer
+        from builder.fs.tree import StackedTree
+
+        tar = directory.with_name(f"{directory.name}.tar")
+        try:
+            with open(tar, "xb") as file:
+                self.write(snapshot, file.write)
+            with open(tar, "rb") as file:
+                apply_layer(file, str(directory), StackedTree(lowers) if lowers else None)
+        finally:
+            tar.unlink(missing_ok=True)
+
     def _origin(self, snapshot: Snapshot) -> Snapshot:
         """The snapshot that the tar is made of: a tree that is shared is the same layer everywhere."""
         shared = self._snapshots.stat(snapshot.same_as) if snapshot.same_as else None
@@ -123,6 +138,13 @@ class Layers:
         from builder.fs.diff import write_layer
         from builder.fs.tree import StackedTree
 
-        lowers = self._snapshots.lowers(snapshot.parent)
-        upper = self._snapshots.directory(snapshot.name)
-        return write_layer(upper, sink, parent=StackedTree(lowers) if lowers else None).size
+        # What a layer holds is decided by the times that the step gave, whatever it is written with.
+        source = self._snapshots.stat(snapshot.clamp_of) if snapshot.clamp_of else snapshot
+        assert source is not None, "a clamped tree lives as long as its clamp"
+        lowers = self._snapshots.lowers(source.parent)
+        return write_layer(
+            self._snapshots.directory(source.name),
+            sink,
+            parent=StackedTree(lowers) if lowers else None,
+            clamp_mtime_s=snapshot.clamp_s,
+        ).size

@@ -101,6 +101,7 @@ class FrontendResult:
     image: ImageConfig
     warnings: tuple[Warned, ...] = ()
     violated: tuple[str, ...] = ()  # the build checks that make it a failure: error=true
+    epoch_s: int | None = None  # SOURCE_DATE_EPOCH, if the build has one
 
 
 @dataclass(frozen=True, slots=True)

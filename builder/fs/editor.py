@@ -74,17 +74,25 @@ class TreeEditor:
 
     # --- directories ---
 
-    def make_directories(self, path: str, mode: int = 0o755, owner: tuple[int, int] = (0, 0)) -> None:
+    def make_directories(
+        self,
+        path: str,
+        mode: int = 0o755,
+        owner: tuple[int, int] = (0, 0),
+        *,
+        mtime_ns: int | None = None,
+    ) -> None:
         """Make a directory with its parents; existing ones stay as they are. Raises CopyConflict."""
         if self._is_in_upper(path):
             return
+        made = []
         for above in _with_parents(path):
             if self._is_in_upper(above):
                 continue
             entry = self.lookup(above)
             if entry is None:
                 self.make_directory(above)
-                self.set_attributes(above, Attributes(mode, *owner))
+                made.append(above)
             elif entry.kind == "dir":
                 self._copy_up_directory(above, entry)
             else:
@@ -92,6 +100,8 @@ class TreeEditor:
                     f'"/{above}" is not a directory',
                     hint="files cannot be put below a file; choose another path",
                 )
+        for above in reversed(made):  # a time is the last thing that changes in a directory
+            self.set_attributes(above, Attributes(mode, *owner, mtime_ns=mtime_ns))
 
     def make_directory(self, path: str) -> None:
         """Make one directory, in the place of a file if one is there; its parent must exist."""

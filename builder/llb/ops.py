@@ -169,6 +169,7 @@ class MakeDirectoryAction:
     path: str
     mode: int = 0o755
     owner: str | None = None  # "user[:group]"
+    mtime_s: int | None = None  # of what is made, in epoch seconds; None: now
 
 
 FileAction = CopyAction | MakeFileAction | MakeDirectoryAction

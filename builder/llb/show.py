@@ -175,6 +175,8 @@ def _action(action: FileAction) -> str:
             return f"write({', '.join((*parts, *_owner_and_mode(action.owner, action.mode)))})"
         case MakeDirectoryAction():
             parts = _owner_and_mode(action.owner, f"{action.mode:04o}")
+            if action.mtime_s is not None:
+                parts.append(f"mtime={action.mtime_s}")
             return f"mkdir({', '.join((_text(action.path), *parts))})"
         case _:
             assert_never(action)

@@ -207,7 +207,8 @@ class FileOperation:
                         f"{error.message}; the directory belongs to root", error.hint, self._vertex.location
                     )
                 )
-        editor.make_directories(editor.resolve(action.path), action.mode, owner)
+        mtime_ns = None if action.mtime_s is None else action.mtime_s * 1_000_000_000
+        editor.make_directories(editor.resolve(action.path), action.mode, owner, mtime_ns=mtime_ns)
 
 
 def _make_file(editor: TreeEditor, action: MakeFileAction) -> None:

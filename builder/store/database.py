@@ -36,6 +36,19 @@ CREATE TABLE IF NOT EXISTS layer_forms (  -- layers as they were packed to leave
 ) WITHOUT ROWID;
 """
 
+_CLAMP_INDEX = (
+    "CREATE INDEX IF NOT EXISTS snapshots_by_clamp ON snapshots (clamp_of) WHERE clamp_of IS NOT NULL;"
+)
+# What later versions added to tables that a store may have already, by the user_version that has it.
+_ADDED = {
+    1: f"""
+ALTER TABLE snapshots ADD COLUMN clamp_of TEXT;
+ALTER TABLE snapshots ADD COLUMN clamp_s INTEGER;
+{_CLAMP_INDEX}
+"""
+}
+_VERSION = max(_ADDED)
+
 _SCHEMA = f"""
 {CACHE_MOUNTS_TABLE}
 {LAYER_FORMS_TABLE}
@@ -50,10 +63,12 @@ CREATE TABLE IF NOT EXISTS snapshots (
     blob TEXT, media_type TEXT, blob_size INTEGER,  -- the stored form of a layer that came from elsewhere
     origin TEXT,                      -- the repository that the blob can be fetched from
     created_at REAL NOT NULL,
-    same_as TEXT                      -- the snapshot whose directory this one shows over another parent
+    same_as TEXT,                     -- the snapshot whose directory this one shows over another parent
+    clamp_of TEXT, clamp_s INTEGER    -- the snapshot whose layer this one is, with no time after clamp_s
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS snapshots_by_chain ON snapshots (chain_id) WHERE chain_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS snapshots_by_parent ON snapshots (parent);
+{_CLAMP_INDEX}
 CREATE TABLE IF NOT EXISTS images (
     id TEXT PRIMARY KEY,              -- the digest of the config
     snapshot TEXT NOT NULL,
@@ -146,7 +161,10 @@ class Database:
                     # The change to WAL does not wait for others, whatever the timeout: "database is locked".
                     connection.execute("PRAGMA journal_mode=WAL")
                     if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
-                        connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
+                        connection.executescript(
+                            f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;"
+                        )
+                    _add_columns(connection)
             yield cls(connection)
         finally:
             connection.close()
@@ -189,6 +207,12 @@ class Database:
                 except BaseException:
                     self._connection.rollback()
                     raise
+
+
+def _add_columns(connection: sqlite3.Connection) -> None:
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    for number in range(version + 1, _VERSION + 1):
+        connection.executescript(f"BEGIN IMMEDIATE; {_ADDED[number]} PRAGMA user_version = {number}; COMMIT;")
 
 
 @contextlib.contextmanager

@@ -19,7 +19,8 @@ WITH RECURSIVE reachable (name) AS (
     SELECT snapshot FROM images UNION SELECT result FROM records UNION SELECT snapshot FROM containers
     UNION SELECT needed FROM reachable JOIN (
         SELECT name, parent AS needed FROM snapshots UNION ALL
-        SELECT name, same_as FROM snapshots WHERE same_as IS NOT NULL
+        SELECT name, same_as FROM snapshots WHERE same_as IS NOT NULL UNION ALL
+        SELECT name, clamp_of FROM snapshots WHERE clamp_of IS NOT NULL
     ) USING (name)
 )
 """

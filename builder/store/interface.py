@@ -79,6 +79,8 @@ class Snapshot(NamedTuple):
     layer: Descriptor | None  # the stored form of a layer that came from elsewhere
     created_at: float  # epoch seconds
     same_as: str = ""  # the tree without parent that this one is over another parent, directory and all
+    clamp_of: str = ""  # the tree whose layer this one is, with no time after ``clamp_s``
+    clamp_s: int | None = None  # epoch seconds
 
 
 class ActiveSnapshot(NamedTuple):
@@ -121,6 +123,13 @@ class Snapshotter(Protocol):
         """The tree ``name``, which has no parent and no stored form, over another parent; nothing is copied.
 
         As a layer it is the same too, whatever the parent holds.
+        """
+
+    def clamp(self, parent: str, name: str, mtime_s: int) -> Snapshot:
+        """The layer of ``name`` over another parent, with times after ``mtime_s`` set to that.
+
+        ``name`` has no stored form. It is one row for each (parent, name, time), however often it is asked
+        for, and no file before somebody needs its directory.
         """
 
     def discard(self, active: ActiveSnapshot) -> None:

@@ -19,7 +19,7 @@ from builder.store.state import StateDir, remove_tree
 # overlayfs takes 500 lower directories (fs/overlayfs/params.h OVL_MAX_STACK); a longer chain is made flat.
 _MAX_LOWERS = 400
 
-_COLUMNS = "name, parent, depth, diff_id, blob, media_type, blob_size, created_at, same_as"
+_COLUMNS = "name, parent, depth, diff_id, blob, media_type, blob_size, created_at, same_as, clamp_of, clamp_s"
 
 # Uppers of failed steps; one may be as large as what the step downloaded.
 _KEPT_FAILURES = 5
@@ -40,7 +40,10 @@ class SnapshotMissing(PybuildError):
 
 
 class OverlaySnapshotter:
-    """See Snapshotter. ``unpack(snapshot, directory, lowers)`` makes the directory form of a stored layer."""
+    """See Snapshotter.
+
+    ``unpack(snapshot, directory, lowers)`` makes the directory form of a stored or a clamped layer.
+    """
 
     def __init__(
         self,
@@ -53,7 +56,7 @@ class OverlaySnapshotter:
         self._unpack = unpack
         self._known: dict[str, Snapshot] = {}
         self._lowers: dict[str, list[str]] = {}
-        self._unpacking = threading.Lock()
+        self._unpacking = threading.RLock()  # to unpack a clamped layer is to read the tree that it is of
 
     def stat(self, name: str) -> Snapshot | None:
         """See Snapshotter."""
@@ -70,9 +73,9 @@ class OverlaySnapshotter:
         if not name:
             return True
         snapshot = self.stat(name)
-        return snapshot is not None and (
-            snapshot.layer is not None or (self._state.snapshots / (snapshot.same_as or name)).is_dir()
-        )
+        if snapshot is None or snapshot.clamp_of:
+            return snapshot is not None and self.is_intact(snapshot.clamp_of)
+        return snapshot.layer is not None or (self._state.snapshots / (snapshot.same_as or name)).is_dir()
 
     def chain(self, name: str) -> list[Snapshot]:
         """See Snapshotter."""
@@ -167,7 +170,13 @@ class OverlaySnapshotter:
         assert not shared.parent, "only a tree without parent means the same over another one"
         assert shared.layer is None, "a stored layer is added over another parent, not shared"
         snapshot = shared._replace(
-            name=self._state.new_name(), parent=parent, depth=below.depth + 1, diff_id=None, same_as=name
+            name=self._state.new_name(),
+            parent=parent,
+            depth=below.depth + 1,
+            diff_id=None,
+            same_as=name,
+            clamp_of="",
+            clamp_s=None,
         )
         self._database.run(
             "INSERT INTO snapshots (name, parent, depth, is_ready, created_at, same_as)"
@@ -176,6 +185,39 @@ class OverlaySnapshotter:
         )
         self._known[snapshot.name] = snapshot
         return snapshot
+
+    def clamp(self, parent: str, name: str, mtime_s: int) -> Snapshot:
+        """See Snapshotter."""
+        source = self.stat(name)
+        assert source is not None, "a tree is to be clamped that is not there"
+        assert source.layer is None, "a stored layer has the times that it has"
+        with self._database.transaction():
+            if source.same_as:
+                shared = self.clamp("", source.same_as, mtime_s)
+                found = self._find("parent = ? AND same_as = ?", parent, shared.name)
+                return found or self.share(parent, shared.name)
+            found = self._find("clamp_of = ? AND clamp_s = ? AND parent = ?", name, mtime_s, parent)
+            if found is not None:
+                return found
+            below = self.stat(parent) if parent else None
+            clamped = source._replace(
+                name=self._state.new_name(),
+                parent=parent,
+                depth=below.depth + 1 if below else 1,
+                diff_id=None,
+                clamp_of=name,
+                clamp_s=mtime_s,
+            )
+            self._database.run(
+                "INSERT INTO snapshots (name, parent, depth, is_ready, created_at, clamp_of, clamp_s)"
+                " VALUES (?, ?, ?, 0, ?, ?, ?)",
+                (clamped.name, parent, clamped.depth, clamped.created_at, name, mtime_s),
+            )
+        return clamped
+
+    def _find(self, condition: str, *values: Value) -> Snapshot | None:
+        row = self._database.row(f"SELECT {_COLUMNS} FROM snapshots WHERE {condition} LIMIT 1", values)  # noqa: S608 (constant)
+        return _snapshot(row) if row is not None else None
 
     def discard(self, active: ActiveSnapshot) -> None:
         """See Snapshotter."""
@@ -200,12 +242,9 @@ class OverlaySnapshotter:
     ) -> Snapshot:
         """See Snapshotter."""
         with self._database.transaction():
-            row = self._database.row(
-                f"SELECT {_COLUMNS} FROM snapshots WHERE chain_id = ? LIMIT 1",  # noqa: S608 (constant)
-                (str(chain_id),),
-            )
-            if row is not None:
-                return _snapshot(row)
+            found = self._find("chain_id = ?", str(chain_id))
+            if found is not None:
+                return found
             below = self.stat(parent) if parent else None
             depth = below.depth + 1 if below else 1
             name = self._state.new_name()
@@ -268,7 +307,11 @@ class OverlaySnapshotter:
         return Digest.parse(text(row[0])) if row and row[0] else None
 
     def _make_ready(self, snapshot: Snapshot, below: list[str]) -> None:
-        if snapshot.layer is None or self.is_ready(snapshot.name):
+        if snapshot.same_as:
+            shared = self.stat(snapshot.same_as)
+            assert shared is not None, "a shared tree lives as long as who shares it"
+            snapshot, below = shared, []
+        if (snapshot.layer is None and not snapshot.clamp_of) or self.is_ready(snapshot.name):
             return
         # One at a time is no loss: decompression is the cost and layers depend on those below.
         with self._unpacking:
@@ -337,13 +380,14 @@ class OverlaySnapshotter:
 
 
 def _snapshot(row: Row) -> Snapshot:
-    name, parent, depth, diff_id, blob, media_type, size, created_at, same_as = row
+    name, parent, depth, diff_id, blob, media_type, size, created_at, same_as, clamp_of, clamp_s = row
     layer = None
     if blob is not None:
         layer = Descriptor(media_type=text(media_type), digest=Digest.parse(text(blob)), size=_number(size))
     return Snapshot(
         text(name), text(parent), _number(depth), Digest.parse(text(diff_id)) if diff_id else None, layer,
-        float(created_at or 0), text(same_as or ""),
+        float(created_at or 0), text(same_as or ""), text(clamp_of or ""),
+        None if clamp_s is None else _number(clamp_s),
     )  # fmt: skip
 
 

@@ -254,3 +254,45 @@ def test_shared_over_another_parent(tmp_path: Path) -> None:
         assert store.snapshots.is_intact(shared[0].name)
         Path(store.snapshots.directory(layer.name)).rename(tmp_path / "elsewhere")
         assert not store.snapshots.is_intact(shared[0].name)
+
+
+def test_clamped_tree_is_one_row(store: Store) -> None:
+    """Asked for again, also by another process, it is the same; another time or parent is another."""
+    base = store.tree({"base": b""})
+    tree = store.tree({"a": b"a"}, base.name)
+    clamped = store.snapshots.clamp(base.name, tree.name, 7)
+    with open_store(store.state.root) as other:
+        assert clamped == other.snapshots.clamp(base.name, tree.name, 7)
+    assert (base.name, tree.name, 7) == (clamped.parent, clamped.clamp_of, clamped.clamp_s)
+    assert [s.depth for s in store.snapshots.chain(clamped.name)] == [1, 2]
+    assert store.snapshots.stat(clamped.name) == clamped
+    assert store.snapshots.is_intact(clamped.name)
+    assert len({clamped.name, tree.name, store.snapshots.clamp(base.name, tree.name, 8).name}) == 3
+
+
+def test_clamped_tree_of_a_shared_one_is_shared(store: Store) -> None:
+    """A linked layer is one layer over any parent, clamped or not."""
+    linked = store.tree({"a": b"a"})
+    found = []
+    for content in (b"1", b"2"):
+        base = store.tree({"base": content})
+        shared = store.snapshots.share(base.name, linked.name)
+        found.append(store.snapshots.clamp(base.name, shared.name, 7))
+        assert found[-1] == store.snapshots.clamp(base.name, shared.name, 7)
+
+    assert found[0].same_as == found[1].same_as
+    assert found[0].name != found[1].name
+    origin = store.snapshots.stat(found[0].same_as)
+    assert origin is not None
+    assert (linked.name, 7) == (origin.clamp_of, origin.clamp_s)
+
+
+def test_clamped_tree_is_unpacked_when_needed(store: Store) -> None:
+    """It has a directory of its own, made once, also where it is seen through a shared one."""
+    base, linked = store.tree({"base": b""}), store.tree({"a": b"a"})
+    shared = store.snapshots.share(base.name, linked.name)
+    clamped = store.snapshots.clamp(base.name, shared.name, 7)
+    assert store.unpacked == []
+
+    assert files(store, clamped.name) == ["base", "clamped"]
+    assert store.unpacked == [clamped.same_as]

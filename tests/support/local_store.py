@@ -61,8 +61,11 @@ def open_store(root: Path) -> Iterator[Store]:
         unpacked: list[str] = []
 
         def unpack(snapshot: Snapshot, directory: Path, lowers: Sequence[str]) -> None:
-            assert snapshot.layer is not None
             unpacked.append(snapshot.name)
+            if snapshot.layer is None:
+                assert snapshot.clamp_of
+                (directory / "clamped").touch()
+                return
             data = content.read(snapshot.layer.digest)
             # A layer that is no plain name, such as one that is compressed, is one file too.
             (directory / (data.decode() if data.isalnum() else "layer")).write_bytes(data)

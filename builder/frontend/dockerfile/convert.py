@@ -33,6 +33,7 @@ from builder.frontend.dockerfile.convert_meta import (
     convert_volume,
 )
 from builder.frontend.dockerfile.convert_run import convert_run
+from builder.frontend.dockerfile.epoch import EPOCH_NAME, epoch_of
 from builder.frontend.dockerfile.instructions import (
     Arg,
     Cmd,
@@ -165,6 +166,7 @@ class _Conversion:
         for arg in arguments:
             scope.linter.enter(arg.node)
             self._set_globals(arg)
+        scope.epoch_s = epoch_of(scope.request.build_args.get(EPOCH_NAME, self._globals.get(EPOCH_NAME)))
         for instruction in instructions:
             if isinstance(instruction, Arg):
                 scope.declared.update(argument.name for argument in instruction.arguments)
@@ -209,6 +211,7 @@ class _Conversion:
             image=image,
             warnings=self._scope.warnings,
             violated=tuple(sorted(self._scope.linter.violated)),
+            epoch_s=self._scope.epoch_s,
         )
 
     def _collect(self, error: PybuildError) -> None:

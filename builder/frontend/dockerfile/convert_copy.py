@@ -250,7 +250,9 @@ def convert_workdir(state: StageState, workdir: Workdir, *, is_trigger: bool) ->
     name = state.instruction_name(workdir.node, is_trigger=is_trigger)
     has_layer = clean_path(path) != "/"
     if has_layer:
-        action = MakeDirectoryAction(path=clean_path(path), owner=state.image.user or None)
+        action = MakeDirectoryAction(
+            path=clean_path(path), owner=state.image.user or None, mtime_s=state.scope.epoch_s
+        )
         vertex = Vertex(
             op=FileOp(actions=(action,), base=-1 if state.edge is None else 0),
             inputs=() if state.edge is None else (state.edge,),

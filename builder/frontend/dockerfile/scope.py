@@ -52,6 +52,7 @@ class Scope:
         self.declared: set[str] = set()  # the names of every ARG
         self.globals: Collection[str] = ()  # the names above the first FROM, for suggestions
         self.valueless: Collection[str] = ()  # the ARGs of the stage at hand: unset, and not by mistake
+        self.epoch_s: int | None = None  # SOURCE_DATE_EPOCH
         self._bridge = bridge
         self._images: dict[tuple[str, Platform], ResolvedImage] = {}
 

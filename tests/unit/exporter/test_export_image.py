@@ -127,3 +127,30 @@ def test_same_steps_same_bytes() -> None:
     first, second = (finish_image(image, [snapshot("a", 7.5)], KnownLayers()) for _ in range(2))  # type: ignore[arg-type]  # a fake
 
     assert first == second
+
+
+def test_epoch_dates_what_is_new() -> None:
+    """Image and new entries have the time of SOURCE_DATE_EPOCH; what the base says of itself stays."""
+    image = ImageConfig(
+        platform=LINUX,
+        created=BASE_TIME,
+        history=history(("base", BASE_TIME, False), ("ENV a", "", True), ("RUN b", "", False)),
+    )
+    chain = [snapshot("base", 1), snapshot("b", 1_700_000_060)]
+    document = json.loads(finish_image(image, chain, KnownLayers(), epoch_s=1_600_000_000))  # type: ignore[arg-type]  # a fake
+    epoch = "2020-09-13T12:26:40Z"
+
+    assert [BASE_TIME, epoch, epoch] == [entry["created"] for entry in document["history"]]
+    assert epoch == document["created"]
+
+
+def test_epoch_dates_layers_that_no_history_speaks_of() -> None:
+    """Nothing in the config tells when it was built."""
+    image = ImageConfig(platform=LINUX)
+    documents = [
+        finish_image(image, [snapshot("a", at)], KnownLayers(), epoch_s=0)  # type: ignore[arg-type]  # a fake
+        for at in (1_700_000_060, 1_800_000_000)
+    ]
+
+    assert documents[0] == documents[1]
+    assert "1970-01-01T00:00:00Z" == json.loads(documents[0])["created"]

@@ -142,3 +142,64 @@ def test_a_shared_layer_is_the_same_over_everything(tmp_path: Path) -> None:
         assert layers.diff_id(again) == diff_ids[0]
         with pytest.raises(DigestMismatch):
             written(layers, store, again.name)
+
+
+def test_clamped_layer_has_no_time_after_the_epoch(store: Store) -> None:
+    """Newer times become the epoch, older ones and all else stay; both layers keep their digests."""
+    active = store.active({"new": b"1", "old": b"2"})
+    os.utime(active.upper / "old", (5, 5))
+    tree = store.snapshots.commit(active, created_at=2.0)
+    with Layers(store.snapshots, store.content) as layers:
+        plain_id = layers.diff_id(tree)
+        clamped = store.snapshots.clamp("", tree.name, 1000)
+        diff_id = layers.diff_id(clamped)
+        data = written(layers, store, clamped.name)
+
+    assert Digest.of(data) == diff_id != plain_id
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        assert {"new": 1000, "old": 5} == {member.name: member.mtime for member in tar}
+    known = [store.snapshots.stat(name) for name in (tree.name, clamped.name)]
+    assert [plain_id, diff_id] == [s.diff_id for s in known if s is not None]
+
+
+def test_clamped_layer_is_written_once(store: Store, tmp_path: Path) -> None:
+    """Its digest is remembered, beside that of the layer with its own times."""
+    tree = store.tree({"file": b"content"})
+    clamped = store.snapshots.clamp("", tree.name, 1000)
+    with Layers(store.snapshots, store.content) as layers:
+        diff_id = layers.diff_id(clamped)
+    (Path(store.snapshots.directory(tree.name)) / "file").unlink()
+    again = store.snapshots.clamp("", tree.name, 1000)
+    with Layers(store.snapshots, store.content) as layers:
+        assert diff_id == layers.diff_id(again)
+
+
+def test_clamped_layer_leaves_out_what_the_step_did_not_change(store: Store) -> None:
+    """A file that was copied up and not changed is found by its own time, not by the clamped one."""
+    base = store.tree({"same": b"1", "changed": b"2"})
+    active = store.active({"same": b"1", "changed": b"3"}, base.name)
+    for name in ("same", "changed"):
+        below = os.stat(f"{store.snapshots.directory(base.name)}/{name}")
+        os.utime(active.upper / name, ns=(0, below.st_mtime_ns + (name == "changed")))
+    tree = store.snapshots.commit(active, created_at=2.0)
+    clamped_base = store.snapshots.clamp("", base.name, 1000)
+    clamped = store.snapshots.clamp(clamped_base.name, tree.name, 1000)
+    with Layers(store.snapshots, store.content) as layers:
+        layers.diff_id(clamped_base)
+        data = written(layers, store, clamped.name)
+
+    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
+        assert ["changed"] == tar.getnames()
+
+
+def test_clamped_layer_unpacks_to_what_others_have(store: Store, tmp_path: Path) -> None:
+    """The directory that a later build or a container sees has the times of the tar."""
+    clamped = store.snapshots.clamp("", store.tree({"directory/file": b"1"}).name, 1000)
+    directory = tmp_path / "made"
+    directory.mkdir()
+    with Layers(store.snapshots, store.content) as layers:
+        layers.unpack(clamped, directory, [])
+
+    assert [1000, 1000] == [(directory / n).stat().st_mtime for n in ("directory", "directory/file")]
+    assert (directory / "directory/file").read_bytes() == b"1"
+    assert not directory.with_name("made.tar").exists()

@@ -43,6 +43,21 @@ def test_rows_stay(tmp_path: Path) -> None:
         assert database.row("SELECT name FROM refs WHERE name = 'b'") is None
 
 
+def test_older_store_gets_new_columns(tmp_path: Path) -> None:
+    """One that was made before clamped layers were, once, and with all that it holds."""
+    with Database.open(tmp_path / "db") as database:
+        for column in ("clamp_of", "clamp_s"):
+            database.run("DROP INDEX IF EXISTS snapshots_by_clamp")
+            database.run(f"ALTER TABLE snapshots DROP COLUMN {column}")
+        database.run(
+            "INSERT INTO snapshots (name, parent, depth, is_ready, created_at) VALUES ('a', '', 1, 1, 0)"
+        )
+        database.run("PRAGMA user_version = 0")
+    for _ in range(2):
+        with Database.open(tmp_path / "db") as database:
+            assert database.rows("SELECT name, clamp_of, clamp_s FROM snapshots") == [("a", None, None)]
+
+
 def test_transaction_is_all_or_nothing(tmp_path: Path) -> None:
     """An error inside a block undoes what the block did, and nothing else."""
     with Database.open(tmp_path / "db") as database:

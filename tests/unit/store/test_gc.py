@@ -58,6 +58,21 @@ def test_images_hold_their_layers(tmp_path: Path) -> None:
         assert list(store.state.blobs.iterdir()) == []
 
 
+def test_clamped_layers_hold_what_they_are_made_of(tmp_path: Path) -> None:
+    """Their tar can be made again as long as they live, and goes with them."""
+    with open_store(tmp_path) as store:
+        tree = store.tree({"a": b"a"})
+        clamped = store.snapshots.clamp("", tree.name, 7)
+        image = store.content.put(b'{"an image": "config"}')
+        store.images.add(image, clamped.name, created_at=1)
+
+        assert run(store) == 0
+        assert names(store) == {tree.name}
+        store.images.delete(image)
+        assert run(store) == 2
+        assert store.database.rows("SELECT * FROM snapshots") == []
+
+
 def test_records_hold_their_results(tmp_path: Path) -> None:
     """What a cache record leads to is worth keeping."""
     with open_store(tmp_path) as store:
