@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -107,12 +107,16 @@ class HttpRegistryClient:
         descriptor: Descriptor,
         sink: Callable[[bytes], object],
         *,
+        known: Iterable[bytes] = (),
         progress: Callable[[int, int], object] | None = None,
         cancel: Cancel | None = None,
     ) -> None:
         check_reference(reference)
         Digest.parse(str(descriptor.digest))
         receiver = BlobReceiver(descriptor, sink, progress)
+        if receiver.take_known(known):
+            receiver.verify()
+            return
         path = f"blobs/{descriptor.digest}"
 
         def attempt(endpoint: Endpoint) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from typing import BinaryIO, NamedTuple, Protocol
 
@@ -192,11 +192,13 @@ class RegistryClient(Protocol):
         descriptor: Descriptor,
         sink: Callable[[bytes], object],
         *,
+        known: Iterable[bytes] = (),
         progress: Callable[[int, int], object] | None = None,
         cancel: Cancel | None = None,
     ) -> None:
         """Stream a blob of the repository of ``reference`` into ``sink``, in order, each byte once.
 
+        ``known`` is its beginning, if that is there already; it does not go through ``sink``.
         A transfer that breaks goes on where it stopped. Size and digest are checked on the way, so the bytes
         are good only if this returns: throw them away on any error. ``progress`` gets (bytes so far, size).
         Raises BlobNotFound, RegistryDenied, RegistryUnavailable, DigestMismatch, and what ``sink`` raises.

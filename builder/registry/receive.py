@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 
 from builder.core.descriptor import Descriptor
@@ -33,6 +33,12 @@ class BlobReceiver:
         self._progress = progress
         self._hash = hashlib.new(descriptor.digest.algorithm)
         self._received = 0
+
+    def take_known(self, known: Iterable[bytes]) -> bool:
+        """What was received before; whether it is all of it. Raises DigestMismatch if it is too much."""
+        for data in known:
+            self._count(data)
+        return 0 < self._received == self._descriptor.size
 
     def request_headers(self) -> Mapping[str, str]:
         """Asks for what is missing."""
@@ -67,13 +73,16 @@ class BlobReceiver:
     def _take(self, data: bytes) -> None:
         if not data:
             return
+        self._count(data)
+        self._sink(data)
+        if self._progress is not None:
+            self._progress(self._received, self._descriptor.size)
+
+    def _count(self, data: bytes) -> None:
         if self._received + len(data) > self._descriptor.size:
             raise self._wrong_size("longer")
         self._hash.update(data)
-        self._sink(data)
         self._received += len(data)
-        if self._progress is not None:
-            self._progress(self._received, self._descriptor.size)
 
     def _offset_of(self, endpoint: Endpoint, answer: Answer) -> int:
         """How many bytes of the answer are known already: a server need not do ranges."""

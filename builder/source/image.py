@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -18,7 +18,7 @@ from builder.core.platform import Platform
 from builder.core.reference import Reference
 from builder.core.steps import as_step
 from builder.source.interface import BrokenImage, ImageUnavailable, PullPolicy, ResolvedSource
-from builder.store.interface import ContentStore, Image, ImageStore, Snapshot, Snapshotter
+from builder.store.interface import ContentStore, Image, ImageStore, ResumedWriter, Snapshot, Snapshotter
 
 if TYPE_CHECKING:  # a build on local images needs none of it
     from builder.registry.interface import FetchedManifest, Manifest, RegistryClient
@@ -87,15 +87,36 @@ class RegistryImages:
         reference = Reference.parse(origin)
         step = f"pull {layer.digest}"
 
-        def fetch() -> None:
-            def progress(current: int, total: int) -> None:
-                job.progress.emit(StepProgress(step, str(layer.digest), current, total, "B", time.time()))
+        def progress(current: int, total: int) -> None:
+            job.progress.emit(StepProgress(step, str(layer.digest), current, total, "B", time.time()))
 
-            with self._content.writer() as writer:
-                self._registry().fetch_blob(
-                    reference, layer, writer.write, progress=progress, cancel=job.cancel
-                )
-                writer.commit(expected=layer.digest)
+        def fetch() -> None:
+            is_resumed = False
+
+            def known(writer: ResumedWriter) -> Iterator[bytes]:
+                nonlocal is_resumed
+                for data in writer.known():
+                    is_resumed = True
+                    yield data
+
+            while True:
+                try:
+                    with self._content.resumed(layer.digest) as writer:
+                        self._registry().fetch_blob(
+                            reference,
+                            layer,
+                            writer.write,
+                            known=known(writer),
+                            progress=progress,
+                            cancel=job.cancel,
+                        )
+                        writer.commit(expected=layer.digest)
+                        return
+                except DigestMismatch:
+                    # What an earlier process left may be damaged, as by a loss of power: once from the start.
+                    if not is_resumed:
+                        raise
+                    is_resumed = False
 
         as_step(step, f"[internal] pull {reference.familiar()} layer {layer.digest.short}", job, fetch)
 

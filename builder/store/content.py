@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 from builder.core.digest import Digest, DigestMismatch
 from builder.store.interface import BlobNotFound
-from builder.store.state import StateDir
+from builder.store.state import StateDir, locked_file
 
 _numbers = itertools.count()
 
@@ -51,12 +51,28 @@ class LocalContentStore:
     def writer(self) -> Iterator[LocalBlobWriter]:
         """See ContentStore."""
         scratch = self._state.scratch / f"blob-{next(_numbers)}"
-        with open(scratch, "xb") as file:
+        with open(scratch, "x+b") as file:
             try:
                 yield LocalBlobWriter(self, scratch, file)
             finally:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(scratch)
+
+    @contextlib.contextmanager
+    def resumed(self, digest: Digest) -> Iterator[LocalBlobWriter]:
+        """See ContentStore."""
+        path = self._state.partial / f"{digest.algorithm}-{digest.hex}"
+        with locked_file(path) as file:
+            if file is None:
+                with self.writer() as writer:
+                    yield writer
+                return
+            try:
+                yield LocalBlobWriter(self, path, file)
+            except (DigestMismatch, OSError):
+                # Wrong bytes are of no use, and on a full disk others need the space more.
+                path.unlink(missing_ok=True)
+                raise
 
     def put(self, data: bytes) -> Digest:
         """See ContentStore."""
@@ -81,6 +97,14 @@ class LocalBlobWriter:
         self._file = file
         self._hash = hashlib.sha256()
         self._size = 0
+
+    def known(self) -> Iterator[bytes]:
+        """See ResumedWriter."""
+        self._file.seek(0)
+        while data := self._file.read(1 << 20):
+            self._hash.update(data)
+            self._size += len(data)
+            yield data
 
     def write(self, data: bytes) -> int:
         """See BlobWriter."""

@@ -53,6 +53,7 @@ def collect(state: StateDir, database: Database, content: LocalContentStore) -> 
         blobs |= _named_by_manifests(content, blobs)
         removed = _remove_others(state.snapshots, snapshots) + _remove_others(state.flat, flat)
         removed += _remove_others(state.containers, containers) + _remove_others(state.caches, caches)
+        removed += _remove_others(state.partial, set())
         return removed + _remove_others(state.blobs, {blob.partition(":")[2] for blob in blobs})
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
@@ -50,6 +50,13 @@ class BlobWriter(Protocol):
         """
 
 
+class ResumedWriter(BlobWriter, Protocol):
+    """A BlobWriter of one known blob, over processes that may be killed."""
+
+    def known(self) -> Iterator[bytes]:
+        """What an earlier one left of it, to be read to the end before the first ``write``."""
+
+
 class ContentStore(Protocol):
     """Blobs by digest."""
 
@@ -61,6 +68,13 @@ class ContentStore(Protocol):
 
     def writer(self) -> AbstractContextManager[BlobWriter]:
         """Without a commit it leaves no trace."""
+
+    def resumed(self, digest: Digest) -> AbstractContextManager[ResumedWriter]:
+        """A writer that goes on where an earlier one of that blob stopped, whatever stopped it.
+
+        What it has stays for the next one, unless it turns out wrong or the disk is full. While another one
+        has it, it begins with nothing and leaves nothing.
+        """
 
     def put(self, data: bytes) -> Digest:
         """Store a small blob."""

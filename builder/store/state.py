@@ -5,6 +5,7 @@
     ROOT/
       lock                     flock: shared by every running job, exclusive by collection
       content-v1/blobs/sha256  blobs, under OCI layout paths; written to scratch, renamed into place
+      partial-v1/DIGEST        the beginning of a blob that is being fetched; flock: by whom
       snapshots-v1/NAME        the upper directory of one committed snapshot; never written again
       flat-v1/NAME             the whole merged tree of a deep snapshot chain
       mountpoints-v1           the lowest lower directory of every sandbox: what Docker mounts over
@@ -30,11 +31,13 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from builder.core.errors import Kind, PybuildError
 
 _BUCKETS = (
     "content-v1/blobs/sha256",
+    "partial-v1",
     "snapshots-v1",
     "flat-v1",
     "containers-v1",
@@ -60,6 +63,7 @@ class StateDir:
         self._lock = lock
         self.scratch = scratch  # this process's own; gone after ``open``
         self.blobs = root / "content-v1/blobs/sha256"
+        self.partial = root / "partial-v1"
         self.snapshots = root / "snapshots-v1"
         self.flat = root / "flat-v1"
         self.mountpoints = root / "mountpoints-v1"
@@ -141,6 +145,19 @@ class StateDir:
             yield is_alone
         finally:
             fcntl.flock(self._lock, fcntl.LOCK_SH)
+
+
+@contextlib.contextmanager
+def locked_file(path: Path) -> Iterator[BinaryIO | None]:
+    """The file, made if need be, for this one alone; None while somebody else has it."""
+    while True:
+        with open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b") as file:
+            if not _try_lock(file.fileno()):
+                yield None
+                return
+            if _is_still(file.fileno(), path):  # whoever had it may have taken it away since
+                yield file
+                return
 
 
 def remove_tree(path: Path) -> None:

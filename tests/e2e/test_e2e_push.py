@@ -240,3 +240,41 @@ def test_logins_of_podman(pybuild: Pybuild, registry: FakeRegistry, image: str, 
     pybuild("push", image, env={"REGISTRY_AUTH_FILE": str(path)})
     pybuild("push", f"{registry.host}/others/app", env={"REGISTRY_AUTH_FILE": str(path)}, code=1)
     assert not registry.has("others/app", "latest")
+
+
+def _layers(registry: FakeRegistry) -> list[str]:
+    return [layer["digest"] for layer in json.loads(registry.manifest("team/app", "1"))["layers"]]
+
+
+def test_pull_goes_on_where_another_process_stopped(
+    pybuild: Pybuild, other: Pybuild, registry: FakeRegistry, image: str
+) -> None:
+    """What is complete is not asked for again, of the rest what is missing; then it is all the same image."""
+    pybuild("push", image)
+    large = max(_layers(registry), key=lambda digest: len(registry.blob("team/app", digest)))
+    registry.change(f"GET .*{large}", lambda a: a._replace(cut=5 << 20), times=1)
+    registry.refuse(f"GET .*{large}", 403, times=1, when=lambda r: "range" in r.headers)
+    assert "registry-denied" in other("pull", image, code=1).err
+    registry.log.clear()
+    other("pull", image)
+
+    assert [(r.method, r.headers.get("range")) for r in registry.log if "/blobs/" in r.path] == [
+        ("GET", None),  # the config
+        ("GET", f"bytes={5 << 20}-"),
+    ]
+    assert other.run(image, "cat", "/a", "/c") == "a\nc\n"
+    assert list((other.root / "partial-v1").iterdir()) == []
+
+
+def test_damaged_beginning_is_fetched_again(
+    pybuild: Pybuild, other: Pybuild, registry: FakeRegistry, image: str
+) -> None:
+    """As a loss of power leaves it; no wrong byte gets into the store."""
+    pybuild("push", image)
+    for number, digest in enumerate(_layers(registry)):
+        kept = other.root / f"partial-v1/{digest.replace(':', '-')}"
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_bytes([b"wrong", bytes(20 << 20), registry.blob("team/app", digest)][number])
+    other("pull", image)
+
+    assert other.run(image, "cat", "/a", "/c") == "a\nc\n"

@@ -77,7 +77,14 @@ class _Stored(NamedTuple):
 class _Rule:
     """Meddles with the next ``times`` answers (None: with all) to paths that match."""
 
-    def __init__(self, pattern: str, times: int | None, change: Callable[[Answer], Answer]) -> None:
+    def __init__(
+        self,
+        pattern: str,
+        times: int | None,
+        change: Callable[[Answer], Answer],
+        when: Callable[[LoggedRequest], bool] = lambda _: True,
+    ) -> None:
+        self.when = when
         self.pattern = re.compile(pattern)
         self.times = times
         self.change = change
@@ -256,9 +263,10 @@ class FakeRegistry:
         times: int | None = None,
         headers: Mapping[str, str] = {},
         body: bytes = b"",
+        when: Callable[[LoggedRequest], bool] = lambda _: True,
     ) -> None:
         """As ``fail``, and what was sent is not taken."""
-        self._early.append(_Rule(pattern, times, lambda _: Answer(status, headers, body)))
+        self._early.append(_Rule(pattern, times, lambda _: Answer(status, headers, body), when))
 
     def cut_body(self, pattern: str, after: int) -> None:
         """Once: the connection ends after so many bytes of what a client sends; an upload keeps them."""
@@ -329,7 +337,7 @@ class FakeRegistry:
             self.log.append(request)
             line = f"{request.method} {request.path}"
             for rule in self._early:
-                if rule.pattern.search(line) and rule.times != 0:
+                if rule.pattern.search(line) and rule.times != 0 and rule.when(request):
                     rule.times = None if rule.times is None else rule.times - 1
                     return rule.change(Answer(200))
             answer = self._answer(request)
