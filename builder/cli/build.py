@@ -18,8 +18,11 @@ from builder.cli.step_options import (
     Allow,
     BuildArgFile,
     CgroupParent,
+    CpuPeriod,
+    CpuQuota,
     Cpus,
     CpusetCpus,
+    CpusetMems,
     CpuShares,
     Memory,
     MemorySwap,
@@ -35,12 +38,15 @@ from builder.core.platform import Platform
 # Options of `docker buildx build` that have no effect yet: refused by name. True: they take a value.
 UNBUILT = {
     "--annotation": True, "--attest": True, "--builder": True, "--cache-from": True, "--cache-to": True,
-    "--call": True, "--load": False, "--metadata-file": True, "--output": True, "--provenance": True,
+    "--call": True, "--compress": False, "--isolation": True, "--policy": True, "--security-opt": True,
+    "--squash": False, "--load": False, "--metadata-file": True, "--output": True, "--provenance": True,
     "--push": False, "--sbom": True,
 }  # fmt: skip
 # As in buildx, a build argument that the environment gives, unless the command line does.
 EPOCH = "SOURCE_DATE_EPOCH"
 _SHORT = {"--output": "-o"}
+# Nothing of a step is left to remove, with BuildKit as here.
+_NEEDLESS = ("--rm", "--force-rm")
 # Docker's spellings of a switch: --no-cache=true.
 _SWITCHES = ("--no-cache", "--quiet", "--load", "--push", "--check", "--rewrite-timestamp")
 
@@ -124,6 +130,9 @@ def build(
     cpus: Cpus = None,
     cpu_shares: CpuShares = None,
     cpuset_cpus: CpusetCpus = None,
+    cpuset_mems: CpusetMems = None,
+    cpu_period: CpuPeriod = None,
+    cpu_quota: CpuQuota = None,
     pids_limit: PidsLimit = None,
     cgroup_parent: CgroupParent = None,
     rewrite_timestamp: Annotated[
@@ -150,6 +159,9 @@ def build(
         cpus=cpus,
         cpu_shares=cpu_shares,
         cpuset_cpus=cpuset_cpus,
+        cpuset_mems=cpuset_mems,
+        cpu_period=cpu_period,
+        cpu_quota=cpu_quota,
         pids_limit=pids_limit,
     )
     recorder, source = Recorder(os.environ), BuildSource()
@@ -216,6 +228,8 @@ def normalise(arguments: Sequence[str]) -> list[str]:
             return [*normal, *arguments[index:]]
         if argument == "--pull":
             normal.append("--pull=always")
+        elif name in _NEEDLESS:
+            continue
         elif name in _SWITCHES and equals and value.lower() in ("1", "t", "true"):
             normal.append(name)
         elif name in _SWITCHES and equals and value.lower() in ("0", "f", "false"):

@@ -46,6 +46,9 @@ class RunValues(NamedTuple):
     cpus: str | None = None
     cpu_shares: str | None = None
     cpuset_cpus: str | None = None
+    cpuset_mems: str | None = None
+    cpu_period: str | None = None
+    cpu_quota: str | None = None
     pids_limit: str | None = None
     cgroup_parent: str | None = None
     read_only: bool = False
@@ -128,6 +131,9 @@ def _settings(values: RunValues) -> StepSettings:
             cpus=values.cpus,
             cpu_shares=values.cpu_shares,
             cpuset_cpus=values.cpuset_cpus,
+            cpuset_mems=values.cpuset_mems,
+            cpu_period=values.cpu_period,
+            cpu_quota=values.cpu_quota,
             pids_limit=values.pids_limit,
         ),
     )

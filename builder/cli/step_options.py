@@ -34,6 +34,15 @@ CpuShares = Annotated[
 CpusetCpus = Annotated[
     str | None, typer.Option("--cpuset-cpus", metavar="LIST", help="On which processors: 0-2,7.")
 ]
+CpusetMems = Annotated[
+    str | None, typer.Option("--cpuset-mems", metavar="LIST", help="From which memory nodes: 0,1.")
+]
+CpuPeriod = Annotated[
+    str | None, typer.Option("--cpu-period", metavar="US", help="The scheduler's period in microseconds.")
+]
+CpuQuota = Annotated[
+    str | None, typer.Option("--cpu-quota", metavar="US", help="How much processor time in each period.")
+]
 PidsLimit = Annotated[
     str | None, typer.Option("--pids-limit", metavar="N", help="How many processes; -1: any number.")
 ]

@@ -66,6 +66,9 @@ def limits_of(
     cpus: str | None,
     cpu_shares: str | None,
     cpuset_cpus: str | None,
+    cpuset_mems: str | None,
+    cpu_period: str | None,
+    cpu_quota: str | None,
     pids_limit: str | None,
 ) -> Limits:
     """Raises InvalidLimit."""
@@ -75,6 +78,9 @@ def limits_of(
         nano_cpus=parse_cpus(cpus) if cpus is not None else 0,
         cpu_shares=parse_count(cpu_shares, "--cpu-shares") if cpu_shares else 0,
         cpuset_cpus=parse_cpuset(cpuset_cpus) if cpuset_cpus else "",
+        cpuset_mems=parse_cpuset(cpuset_mems, "--cpuset-mems") if cpuset_mems else "",
+        cpu_period=parse_count(cpu_period, "--cpu-period") if cpu_period else 0,
+        cpu_quota=parse_count(cpu_quota, "--cpu-quota") if cpu_quota not in (None, "-1") else 0,
         pids=parse_count(pids_limit, "--pids-limit") if pids_limit not in (None, "-1") else 0,
     ).checked()
 

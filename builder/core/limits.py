@@ -67,14 +67,30 @@ class Limits:
     memory: int = 0  # bytes
     memory_swap: int = 0  # bytes of memory and swap together; 0: twice ``memory``, -1: any
     nano_cpus: int = 0  # processor time in a second, in nanoseconds
+    cpu_period: int = 0  # of the scheduler, in microseconds; 0: as usual
+    cpu_quota: int = 0  # processor time in a period, in microseconds
     cpu_shares: int = 0  # the weight against others, 1024 is normal
     cpuset_cpus: str = ""  # "0-2,7"
+    cpuset_mems: str = ""
     pids: int = 0
 
     def checked(self) -> Self:
         """The same. Raises InvalidLimit for what contradicts itself."""
         if self.memory and self.memory < _LEAST_MEMORY:
             raise InvalidLimit(f"a memory limit of {self.memory} bytes is too low", hint="the least is 6m")
+        if self.nano_cpus and (self.cpu_period or self.cpu_quota):
+            raise InvalidLimit(
+                "--cpus excludes --cpu-period and --cpu-quota",
+                hint="the latter two say the same: leave one out",
+            )
+        if self.cpu_period and not 1_000 <= self.cpu_period <= 1_000_000:
+            raise InvalidLimit(
+                f'--cpu-period cannot be "{self.cpu_period}"', hint="it is 1000 to 1000000 microseconds"
+            )
+        if 0 < self.cpu_quota < 1_000:
+            raise InvalidLimit(
+                f'--cpu-quota cannot be "{self.cpu_quota}"', hint="the least is 1000 microseconds"
+            )
         if self.memory_swap and not self.memory:
             raise InvalidLimit(
                 "a limit of memory and swap needs one of memory", hint="give --memory with --memory-swap"
@@ -127,10 +143,10 @@ def parse_cpus(text: str) -> int:
     return cpus
 
 
-def parse_cpuset(text: str) -> str:
+def parse_cpuset(text: str, option: str = "--cpuset-cpus") -> str:
     """``0-2,7``, as it is. Raises InvalidLimit."""
     if not re.fullmatch(r"[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*", text):
-        raise InvalidLimit(f'--cpuset-cpus cannot be "{text}"', hint="write numbers of processors: 0-2,7")
+        raise InvalidLimit(f'{option} cannot be "{text}"', hint="write numbers: 0-2,7")
     return text
 
 

@@ -15,8 +15,9 @@ from builder.core.events import StepLog
 from builder.core.job import Job
 from builder.core.mount import Mount
 from builder.fs.select import Match, select
-from builder.fs.tree import Entry, StackedTree
+from builder.fs.tree import Entry, StackedTree, resolve
 from builder.llb.ops import CacheMount, ExecOp, InputMount, SecretMount, SshMount, TmpfsMount
+from builder.ops.owner import user_of
 from builder.ops.results import Result, snapshot_of
 from builder.store.interface import ActiveSnapshot, CacheMountRequest, CacheMounts, Snapshotter
 
@@ -99,7 +100,7 @@ def prepare_mounts(
 
     Raises SecretMissing, UnusableSecret, AgentMissing, UnusableMountSource, CopySourceMissing, Cancelled.
     """
-    maker = _Maker(step, inputs, services, job, stack)
+    maker = _Maker(op, step, inputs, services, job, stack)
     mounts = [maker.tree(mount) for mount in op.mounts[1:]]
     caches = [mount for mount in op.other_mounts if isinstance(mount, CacheMount)]
     maker.take_caches(caches)
@@ -123,12 +124,14 @@ def prepare_mounts(
 class _Maker:
     def __init__(
         self,
+        op: ExecOp,
         step: Step,
         inputs: Sequence[Result],
         services: MountServices,
         job: Job,
         stack: contextlib.ExitStack,
     ) -> None:
+        self._op = op
         self._step = step
         self._inputs = inputs
         self._snapshots, self._caches = services
@@ -236,6 +239,8 @@ class _Maker:
 
     def _fill(self, path: Path, mount: CacheMount) -> None:
         if mount.input < 0:
+            if (mount.mode, mount.uid, mount.gid) == (None, None, None):
+                self._inherit(path, mount)
             return
         from builder.fs.copy import copy
         from builder.fs.editor import TreeEditor
@@ -249,6 +254,19 @@ class _Maker:
             )
         copy(TreeEditor(str(path)), tree, [match], "/", keeps_owner=True)
         _take_attributes(str(path), match.entry)
+
+    def _inherit(self, path: Path, mount: CacheMount) -> None:
+        """A new cache is its user's, or has owner and mode of the directory that it lies over."""
+        number = self._op.mounts[0].input
+        if number < 0:
+            return
+        tree = self._input(number)
+        below = tree.lookup(resolve(tree, mount.target))
+        if below is not None and below.kind == "dir":
+            os.chown(path, below.uid, below.gid)
+            os.chmod(path, below.mode)
+        elif owner := user_of(tree, self._op.user):  # else the step says so when it starts
+            os.chown(path, *owner)
 
     def _waits(self, mount: CacheMount, holder: str) -> None:
         by = f" by {holder}" if holder else ""

@@ -6,7 +6,8 @@ import os
 
 from builder.core.errors import Kind, PybuildError
 from builder.fs.editor import TreeEditor
-from builder.sandbox.users import UserNotFound, lookup_owner
+from builder.fs.tree import Entry, StackedTree, resolve
+from builder.sandbox.users import UserNotFound, lookup_owner, lookup_user
 
 # As the sandbox: a hostile image must not fill the memory.
 _MAX_FILE = 16 << 20
@@ -33,8 +34,21 @@ def owner_of(editor: TreeEditor, text: str) -> tuple[int, int]:
         raise UnknownOwner(text, str(error)) from error
 
 
+def user_of(tree: StackedTree, text: str) -> tuple[int, int] | None:
+    """uid and gid of a step's USER; None if the tree does not know it."""
+    files = [_content(tree.lookup(resolve(tree, path))) for path in ("etc/passwd", "etc/group")]
+    try:
+        identity = lookup_user(text, *files)
+    except UserNotFound:
+        return None
+    return identity.uid, identity.gid
+
+
 def _read(editor: TreeEditor, path: str) -> bytes:
-    entry = editor.lookup(editor.resolve(path))
+    return _content(editor.lookup(editor.resolve(path)))
+
+
+def _content(entry: Entry | None) -> bytes:
     if entry is None or entry.kind != "file":
         return b""
     descriptor = os.open(entry.real, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)

@@ -260,11 +260,12 @@ def _settings(limits: Limits, *, is_v2: bool) -> Iterator[_Setting]:
         yield _Setting("--memory", "memory", {"memory.limit_in_bytes": str(memory)})
         total = str(-1 if swap < 0 else swap or 2 * memory)
         yield _Setting("--memory-swap", "memory", {"memory.memsw.limit_in_bytes": total}, bool(swap))
-    if limits.nano_cpus:
-        quota = str(limits.nano_cpus * _PERIOD_US // _NANO)
-        period = str(_PERIOD_US)
-        files = {"cpu.cfs_period_us": period, "cpu.cfs_quota_us": quota}
-        yield _Setting("--cpus", "cpu", {"cpu.max": f"{quota} {period}"} if is_v2 else files)
+    if limits.nano_cpus or limits.cpu_quota or limits.cpu_period:
+        option = "--cpus" if limits.nano_cpus else "--cpu-quota" if limits.cpu_quota else "--cpu-period"
+        period = limits.cpu_period or _PERIOD_US
+        quota = limits.cpu_quota or limits.nano_cpus * period // _NANO
+        files = {"cpu.cfs_period_us": str(period), "cpu.cfs_quota_us": str(quota or -1)}
+        yield _Setting(option, "cpu", {"cpu.max": f"{quota or 'max'} {period}"} if is_v2 else files)
     if limits.cpu_shares:
         shares = min(max(limits.cpu_shares, 2), 262_144)
         # runc's conversion: 2..262144 of v1 becomes 1..10000.
@@ -273,6 +274,8 @@ def _settings(limits: Limits, *, is_v2: bool) -> Iterator[_Setting]:
         yield _Setting("--cpu-shares", "cpu", files)
     if limits.cpuset_cpus:
         yield _Setting("--cpuset-cpus", "cpuset", {"cpuset.cpus": limits.cpuset_cpus})
+    if limits.cpuset_mems:
+        yield _Setting("--cpuset-mems", "cpuset", {"cpuset.mems": limits.cpuset_mems})
     if limits.pids:
         yield _Setting("--pids-limit", "pids", {"pids.max": str(limits.pids)})
 

@@ -68,6 +68,22 @@ def test_every_option_of_a_command_is_documented_and_no_other(name: str) -> None
     assert _options(command) == _documented(_sections(CLI)[name])
 
 
+def test_every_option_of_build_is_used_in_a_test() -> None:
+    """Each has an end-to-end test or a case; what it changes is for that to say."""
+    group = typer.main.get_command(make_app(["build"]))
+    assert isinstance(group, typer.core.TyperGroup)
+    places = [*ROOT.glob("tests/*/*.py"), *ROOT.glob("testdata/*/*/*.toml")]
+    text = "\n".join(path.read_text() for path in places)
+    unused = [
+        parameter.opts
+        for parameter in group.commands["build"].params
+        if parameter.opts[0].startswith("-")
+        and not any(f'"{name}"' in text or f'"{name}=' in text for name in parameter.opts)
+    ]
+
+    assert unused == []
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_an_example(name: str) -> None:
     """Each section of docs/cli.md shows its command in use."""

@@ -153,6 +153,20 @@ def test_cache_content_mode_and_owner(pybuild: Pybuild, write: Write) -> None:
     assert ["700 5 0", "644 7 8", "755 0 0", "hello", "x"] == pybuild.run("x", "cat", "/said").splitlines()
 
 
+def test_new_cache_belongs_to_who_writes_there(pybuild: Pybuild, write: Write) -> None:
+    """It has owner and mode of the directory below it; without one it is the step's user's."""
+    context = write(
+        "FROM busybox\nRUN mkdir -m 2770 /home/app && chown 5:6 /home/app && mkdir /said && chmod 777 /said\n"
+        "USER 7:8\n"
+        "RUN --mount=type=cache,target=/home/app --mount=type=cache,target=/new/dir"
+        " --mount=type=cache,target=/given,id=given,uid=9"
+        " stat -c '%a %u %g' /home/app /new/dir /given > /said/it\n"
+    )
+    pybuild.build(context, "-t", "x")
+
+    assert ["2770 5 6", "755 7 8", "755 9 0"] == pybuild.run("x", "cat", "/said/it").splitlines()
+
+
 def _both(sharing: str, meet: str) -> str:
     return (
         "".join(

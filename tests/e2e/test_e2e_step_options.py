@@ -125,6 +125,39 @@ def test_cpuset(pybuild: Pybuild, write: Write) -> None:
         assert "--cpuset-cpus" in failed.err
 
 
+def test_memory_nodes(pybuild: Pybuild, write: Write) -> None:
+    """--cpuset-mems says where a step's memory is; a node that is not there is an error."""
+    context = write("FROM busybox\nRUN grep Mems_allowed_list /proc/self/status > /out\n")
+    built = pybuild.build(context, "-t", "set", "--cpuset-mems", "0")
+
+    if _is_enforced(built.err, "--cpuset-mems"):
+        assert pybuild.run("set", "cat", "/out").split()[1] == "0"
+        failed = pybuild.build(context, "--no-cache", "--cpuset-mems", "60", code=1)
+        assert "--cpuset-mems" in failed.err
+
+
+def test_period_and_quota(pybuild: Pybuild, write: Write) -> None:
+    """--cpu-quota in each --cpu-period is what the group of a step gets; --cpus says it another way."""
+    context = write("FROM busybox\nRUN i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done\n")
+    built = pybuild.build(context, "--cpu-period", "50000", "--cpu-quota", "20000")
+    refused = pybuild.build(context, "--cpu-quota", "20000", "--cpus", "1", code=1)
+
+    assert built.steps
+    assert "--cpus excludes --cpu-period and --cpu-quota" in refused.err
+
+
+def test_jobs(pybuild: Pybuild, write: Write) -> None:
+    """With --jobs 1 a step begins when the one before it is over."""
+    both = "".join(
+        f"FROM busybox AS {name}\nRUN --mount=type=cache,id=j,target=/c"
+        f" mkdir /c/here && rmdir /c/here && touch /{name}\n"
+        for name in "abcd"
+    )
+    context = write(both + "FROM busybox\n" + "".join(f"COPY --from={name} /{name} /\n" for name in "abcd"))
+
+    assert pybuild.build(context, "--jobs", "1").steps
+
+
 def test_cgroup_parent(pybuild: Pybuild, write: Write) -> None:
     """--cgroup-parent is another step; a slice of systemd is refused by name."""
     context = write("FROM busybox\nRUN true\n")

@@ -120,3 +120,19 @@ def test_contradictions(limits: Limits) -> None:
     """Docker's rules for memory and swap."""
     with pytest.raises(InvalidLimit):
         limits.checked()
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        Limits(nano_cpus=10**9, cpu_quota=50_000),
+        Limits(nano_cpus=10**9, cpu_period=50_000),
+        Limits(cpu_period=999),
+        Limits(cpu_period=1_000_001),
+        Limits(cpu_quota=999),
+    ],
+)
+def test_processor_time_that_contradicts_itself(limits: Limits) -> None:
+    """--cpus says the same as period and quota, and the kernel has bounds for both."""
+    with pytest.raises(InvalidLimit, match="--cpu"):
+        limits.checked()

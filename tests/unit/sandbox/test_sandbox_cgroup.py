@@ -130,6 +130,24 @@ def test_v2(make: Make) -> None:
 
 
 @pytest.mark.parametrize(
+    ("limits", "v1", "v2"),
+    [
+        (Limits(cpu_quota=20_000), ("100000", "20000"), "20000 100000"),
+        (Limits(cpu_period=50_000, cpu_quota=20_000), ("50000", "20000"), "20000 50000"),
+        (Limits(cpu_period=50_000), ("50000", "-1"), "max 50000"),
+    ],
+)
+def test_period_and_quota(make: Make, limits: Limits, v1: tuple[str, str], v2: str) -> None:
+    """Microseconds as they are given; a period alone limits nothing."""
+    old, new = Files(), Files()
+    make(old, is_v2=False).make(limits)
+    make(new, is_v2=True).make(limits)
+
+    assert {"cpu.cfs_period_us": v1[0], "cpu.cfs_quota_us": v1[1]} == old.written
+    assert {"cpu.max": v2} == new.written
+
+
+@pytest.mark.parametrize(
     ("swap", "v1", "v2"),
     [(-1, "-1", "max"), (64 << 20, "67108864", "0"), (96 << 20, "100663296", "33554432")],
 )
