@@ -149,8 +149,8 @@ def test_period_and_quota(pybuild: Pybuild, write: Write) -> None:
 def test_jobs(pybuild: Pybuild, write: Write) -> None:
     """With --jobs 1 a step begins when the one before it is over."""
     both = "".join(
-        f"FROM busybox AS {name}\nRUN --mount=type=cache,id=j,target=/c"
-        f" mkdir /c/here && rmdir /c/here && touch /{name}\n"
+        f"FROM busybox AS {name}\nRUN --mount=type=cache,id=j,target=/j"
+        f" mkdir /j/here && rmdir /j/here && touch /{name}\n"
         for name in "abcd"
     )
     context = write(both + "FROM busybox\n" + "".join(f"COPY --from={name} /{name} /\n" for name in "abcd"))
