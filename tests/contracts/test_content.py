@@ -121,3 +121,32 @@ def test_many_threads(content: ContentStore) -> None:
 
     assert len(digests) == 240
     assert all(content.size(digest) is not None for digest in digests)
+
+
+def test_resumed_writer_goes_on(content: ContentStore) -> None:
+    """What an earlier one wrote comes first; only the whole blob is published."""
+    digest = Digest.of(b"beginning and end")
+    with pytest.raises(KeyboardInterrupt), content.resumed(digest) as writer:
+        writer.write(b"beginning")
+        raise KeyboardInterrupt
+    assert content.size(digest) is None
+
+    with content.resumed(digest) as writer:
+        with content.resumed(digest) as second:
+            assert b"".join(second.known()) == b""  # the first one has it
+        assert b"".join(writer.known()) == b"beginning"
+        writer.write(b" and end")
+        assert writer.commit(expected=digest) == (digest, 17)
+    with content.open(digest) as blob:
+        assert blob.read() == b"beginning and end"
+
+
+def test_wrong_beginning_is_dropped(content: ContentStore) -> None:
+    """A later one begins anew."""
+    digest = Digest.of(b"right")
+    with pytest.raises(DigestMismatch), content.resumed(digest) as writer:
+        writer.write(b"wrong")
+        writer.commit(expected=digest)
+
+    with content.resumed(digest) as writer:
+        assert b"".join(writer.known()) == b""
