@@ -34,13 +34,17 @@ COMMANDS = {
     "logout": ("builder.cli.registry:logout", "Log out of a registry."),
     "save": ("builder.cli.archive:save", "Write images to an archive."),
     "load": ("builder.cli.archive:load", "Read images from an archive."),
+    "import": ("builder.cli.image_tree:import_", "Make an image from the files of a tar."),
+    "export": ("builder.cli.image_tree:export", "Write the files of a container or image as a tar."),
+    "squash": ("builder.cli.image_tree:squash", "Make one layer of an image's layers."),
     "bootstrap": ("builder.cli.system:bootstrap", "Make a base image from this machine, without a registry."),
     "parse": ("builder.cli.system:parse", "Show how a Dockerfile is read."),
 }
 
 # What `image NAME` stands for.
 IMAGE_COMMANDS = {
-    "build": ["build"], "history": ["history"], "inspect": ["inspect", "--type=image"], "load": ["load"],
+    "build": ["build"], "history": ["history"], "import": ["import"],
+    "inspect": ["inspect", "--type=image"], "load": ["load"],
     "ls": ["images"], "list": ["images"], "prune": ["image prune"], "pull": ["pull"], "rm": ["rmi"],
     "remove": ["rmi"], "save": ["save"], "tag": ["tag"],
 }  # fmt: skip

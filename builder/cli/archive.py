@@ -74,7 +74,7 @@ def load(
             help="An archive or an OCI layout folder (default: standard input).",
         ),
     ] = None,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No effect: there is no progress.")] = False,
 ) -> None:
     """Read images from an archive."""
     from builder.engine.images import load as load_images
@@ -82,8 +82,7 @@ def load(
     with opened(context) as engine:
         loaded = load_images(engine, input)
     for item in loaded:
-        if not quiet:
-            for name in item.names:
-                print(f"Loaded image: {name.familiar()}")
-            if not item.names:
-                print(f"Loaded image ID: {item.image.id}")
+        for name in item.names:
+            print(f"Loaded image: {name.familiar()}")
+        if not item.names:
+            print(f"Loaded image ID: {item.image.id}")

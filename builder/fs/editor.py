@@ -113,7 +113,7 @@ class TreeEditor:
         os.mkdir(real, 0o700)
         hidden = self._below(path) if self._shows_parent[directory] else None
         if hidden is not None and hidden.kind == "dir":
-            _mark_opaque(real)
+            mark_opaque(real)
         self._shows_parent[path] = False
 
     def ensure_directory(self, path: str) -> None:
@@ -336,7 +336,7 @@ def _chown(target: str | int, path: str, attributes: Attributes) -> None:
         raise owner_error(error, path, attributes.uid, attributes.gid) from error
 
 
-def _mark_opaque(directory: str) -> None:
+def mark_opaque(directory: str) -> None:
     for name in OPAQUE_XATTRS:
         with contextlib.suppress(PermissionError):
             os.setxattr(directory, name, b"y")

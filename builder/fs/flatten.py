@@ -31,18 +31,18 @@ def flatten(lowers: Sequence[str], directory: str) -> None:
         target = f"{directory}/{entry.path}" if entry.path else directory
         if entry.path:
             os.mkdir(target, 0o700)
-        _copy_directory(entry, target)
+        copy_directory(entry, target)
         made.append((target, entry.mtime_ns))
         for child in tree.children(entry.path):
             if child.kind == "dir":
                 pending.append(child)
             else:
-                _link(child, f"{directory}/{child.path}", copies)
+                link(child, f"{directory}/{child.path}", copies)
     for target, mtime_ns in made:
         os.utime(target, ns=(mtime_ns, mtime_ns), follow_symlinks=False)
 
 
-def _copy_directory(entry: Entry, target: str) -> None:
+def copy_directory(entry: Entry, target: str) -> None:
     source_fd = os.open(entry.real, _OPEN_DIRECTORY)
     try:
         target_fd = os.open(target, _OPEN_DIRECTORY)
@@ -56,7 +56,7 @@ def _copy_directory(entry: Entry, target: str) -> None:
         os.close(source_fd)
 
 
-def _link(entry: Entry, target: str, copies: dict[tuple[int, int], str]) -> None:
+def link(entry: Entry, target: str, copies: dict[tuple[int, int], str]) -> None:
     """A second name for a committed file; ``copies`` keeps names of one inode together where it is copied."""
     inode = (entry.dev, entry.ino)
     if inode not in copies:
