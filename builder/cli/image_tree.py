@@ -58,7 +58,7 @@ def squash(
     name: Annotated[str, typer.Argument(metavar="IMAGE")],
     keep: Annotated[
         str | None,
-        typer.Option("--from", metavar="LAYER|IMAGE|N", help="Keep the layers up to this one."),
+        typer.Option("--from", metavar="WHERE", help="Keep the layers up to this one."),
     ] = None,
     tags: Annotated[
         list[str] | None, typer.Option("-t", "--tag", metavar="NAME", help="Name the new image.")
