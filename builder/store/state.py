@@ -151,7 +151,7 @@ class StateDir:
 def locked_file(path: Path) -> Iterator[BinaryIO | None]:
     """The file, made if need be, for this one alone; None while somebody else has it."""
     while True:
-        with open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666), "r+b") as file:
+        with open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b") as file:
             if not _try_lock(file.fileno()):
                 yield None
                 return

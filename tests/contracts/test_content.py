@@ -121,35 +121,3 @@ def test_many_threads(content: ContentStore) -> None:
 
     assert len(digests) == 240
     assert all(content.size(digest) is not None for digest in digests)
-
-
-def test_resumed_writer_goes_on(content: ContentStore) -> None:
-    """What an earlier one wrote comes first; only the whole blob is published."""
-    digest = Digest.of(b"beginning and end")
-    with content.resumed(digest) as writer:
-        writer.write(b"beginning")
-    assert content.size(digest) is None
-
-    with content.resumed(digest) as writer:
-        with content.resumed(digest) as second:
-            assert b"".join(second.known()) == b""  # the first one has it
-        assert b"".join(writer.known()) == b"beginning"
-        writer.write(b" and end")
-        assert writer.commit(expected=digest) == (digest, 17)
-    with content.open(digest) as blob:
-        assert blob.read() == b"beginning and end"
-
-
-def test_wrong_beginning_is_dropped(content: ContentStore) -> None:
-    """A later one begins anew."""
-    digest = Digest.of(b"right")
-
-    def write_wrong() -> None:
-        with content.resumed(digest) as writer:
-            writer.write(b"wrong")
-            writer.commit(expected=digest)
-
-    with pytest.raises(DigestMismatch):
-        write_wrong()
-    with content.resumed(digest) as writer:
-        assert b"".join(writer.known()) == b""

@@ -11,7 +11,7 @@ from builder.frontend.dockerfile.suggest import did_you_mean
 # The kinds of flags: one value, any number of values, on or off.
 _ONE, _MANY, _SWITCH = "one", "many", "switch"
 _BOTH = {"chown": _ONE, "chmod": _ONE, "link": _SWITCH, "exclude": _MANY}
-_FLAGS: dict[str, dict[str, str]] = {
+FLAGS: dict[str, dict[str, str]] = {
     "from": {"platform": _ONE},
     "run": {"mount": _MANY, "network": _ONE, "security": _ONE, "device": _MANY},
     "copy": {**_BOTH, "from": _ONE, "parents": _SWITCH},
@@ -45,7 +45,7 @@ def read_flags(node: Node) -> Flags:
     """Raises UnknownFlag, InvalidFlag."""
     if not node.flags or node.keyword in _IGNORES_FLAGS:
         return _NONE
-    known = _FLAGS.get(node.keyword, {})
+    known = FLAGS.get(node.keyword, {})
     flags = Flags({}, {}, {}, {})
     for word in node.flags:
         name, equals, text = word.text.removeprefix("--").partition("=")

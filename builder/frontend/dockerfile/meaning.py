@@ -55,7 +55,7 @@ _SHORTEST_INTERVAL = 1_000_000  # ns; Docker takes no less than a millisecond
 
 def interpret(node: Node) -> Instruction:
     """Raises UnknownInstruction, UnknownFlag, InvalidFlag, InvalidArguments, InvalidTrigger."""
-    reader = _READERS.get(node.keyword)
+    reader = READERS.get(node.keyword)
     if reader is None:
         meant = meant_instruction(node)
         raise UnknownInstruction(
@@ -70,7 +70,7 @@ def interpret(node: Node) -> Instruction:
 
 def meant_instruction(node: Node) -> str | None:
     """The instruction that an unknown one is nearly, in lower case."""
-    return closest(node.keyword, _READERS)
+    return closest(node.keyword, READERS)
 
 
 def _from(node: Node, flags: Flags) -> From:
@@ -349,7 +349,7 @@ def _wrong(message: str, hint: str, location: Location) -> PybuildError:
     return InvalidArguments(message, hint=hint, location=location)
 
 
-_READERS: dict[str, Callable[[Node, Flags], Instruction]] = {
+READERS: dict[str, Callable[[Node, Flags], Instruction]] = {
     "from": _from, "run": _run, "copy": _copy, "add": _copy, "env": _env, "label": _label, "arg": _arg,
     "workdir": _workdir, "user": _user, "expose": _expose, "volume": _volume, "cmd": _cmd,
     "entrypoint": _entrypoint, "shell": _shell, "stopsignal": _stop_signal, "healthcheck": _healthcheck,

@@ -12,17 +12,17 @@ from builder.frontend.dockerfile.node import Word
 from builder.frontend.dockerfile.suggest import did_you_mean
 
 SHARING = ("shared", "private", "locked")
-_ALIASES = {
+ALIASES = {
     "src": "source", "dst": "target", "destination": "target", "ro": "readonly", "rw": "readwrite",
 }  # fmt: skip
 _KEYS = (
     "type", "from", "source", "target", "readonly", "readwrite", "id", "sharing", "required", "size", "mode",
-    "uid", "gid", "env", *_ALIASES,
+    "uid", "gid", "env", *ALIASES,
 )  # fmt: skip
 _SWITCHES = ("readonly", "readwrite", "required")
 _PERMISSIONS = ("mode", "uid", "gid")
 # By type: the keys that it has, and those that Docker reads over, which deserve a warning.
-_TYPES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+MOUNT_TYPES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "bind": (("from", "source", "target", "readonly", "readwrite"), ("id", "env")),
     "cache": (
         ("from", "source", "target", "readonly", "readwrite", "id", "sharing", *_PERMISSIONS), ("env",)
@@ -79,7 +79,7 @@ def read_mount(word: Word, expand: Callable[[Word], str]) -> MountFlag:
     values: dict[str, str | None] = {}
     for field in _fields(word):
         written, equals, value = field.partition("=")
-        key = _ALIASES.get(written.lower(), written.lower())
+        key = ALIASES.get(written.lower(), written.lower())
         if key not in _KEYS:
             raise _wrong(
                 word,
@@ -96,13 +96,13 @@ def read_mount(word: Word, expand: Callable[[Word], str]) -> MountFlag:
 
 def _checked(word: Word, values: dict[str, str | None]) -> MountFlag:
     kind = (values.pop("type", None) or "bind").lower()
-    if kind not in _TYPES:
+    if kind not in MOUNT_TYPES:
         raise _wrong(
             word,
             f'unsupported mount type "{kind}"',
-            did_you_mean(kind, _TYPES, otherwise=f"it is one of {', '.join(_TYPES)}"),
+            did_you_mean(kind, MOUNT_TYPES, otherwise=f"it is one of {', '.join(MOUNT_TYPES)}"),
         )
-    allowed, ignored = _TYPES[kind]
+    allowed, ignored = MOUNT_TYPES[kind]
     for key in values:
         if key not in (*allowed, *ignored):
             raise _wrong(
