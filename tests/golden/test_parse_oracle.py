@@ -9,16 +9,18 @@ that the bytes 85 and A0 of a longer character are blanks to it.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 
 from builder.frontend.dockerfile.parser import parse
 from builder.frontend.dockerfile.syntax_error import DockerfileSyntaxError
 from builder.frontend.dockerfile.syntax_json import to_json
+from tests.support.dockerfile_texts import MARKS, marks, raw_texts
 
 # The wheel is published for x86-64 only.
 dockerfile = pytest.importorskip("dockerfile")
@@ -26,7 +28,7 @@ dockerfile = pytest.importorskip("dockerfile")
 TESTDATA = Path(__file__).parents[2] / "testdata"
 REFUSED = "refused"
 
-Commands: TypeAlias = list[dict[str, object]] | str
+Commands: TypeAlias = list[dict[str, Any]] | str
 
 
 def theirs(text: str) -> Commands:
@@ -138,3 +140,57 @@ dockerfiles = st.builds(
 def test_same_as_docker_on_made_up_text(text: str) -> None:
     """However odd the text, both parsers find the same instructions or both refuse it."""
     assert theirs(text) == ours(text)
+
+
+EXAMPLES = 2000
+KINDS = (
+    "refusal", "array", "flag", "trigger", "heredoc", "two heredocs", "heredoc below ONBUILD",
+    "several lines",
+    "unterminated heredoc", "backtick directive",
+)  # fmt: skip
+
+
+def kinds(text: str, commands: Commands) -> list[str]:
+    """Which of KINDS the Go parser found."""
+    if isinstance(commands, str):
+        return ["refusal", *["unterminated heredoc"] * ("<<" in text)]
+    found = {
+        "array": any(command["json"] for command in commands),
+        "flag": any(command["flags"] for command in commands),
+        "trigger": any(command["sub_cmd"] for command in commands),
+        "heredoc": any(command["heredocs"] for command in commands),
+        "two heredocs": any(len(command["heredocs"]) > 1 for command in commands),
+        "heredoc below ONBUILD": any(
+            command["sub_cmd"] and command["end_line"] > command["start_line"] and "<<" in command["original"]
+            for command in commands
+        ),
+        "several lines": any(command["end_line"] > command["start_line"] for command in commands),
+        "backtick directive": parse(text.encode()).escape == "`",
+    }
+    return [kind for kind, is_found in found.items() if is_found]
+
+
+def comparable(text: str) -> str:
+    """The text without what the two are meant to read differently."""
+    if "<<" in text and ODD_PARAMETER.search(text):
+        text = text.replace("${", "$")
+    return text
+
+
+def test_same_as_docker_on_raw_text() -> None:
+    """Text that no list of instructions would give: both find the same, and every corner is reached often."""
+    reached: Counter[str] = Counter()
+
+    @settings(max_examples=EXAMPLES, deadline=None)
+    @given(raw_texts.map(comparable))
+    def compare(text: str) -> None:
+        found = theirs(text)
+        for feature in (*marks(text), *kinds(text, found)):
+            reached[feature] += 1
+            event(feature)
+        assert found == ours(text)
+
+    compare()
+    rare = {feature: reached[feature] for feature in (*MARKS, *KINDS) if reached[feature] < EXAMPLES // 100}
+
+    assert not rare

@@ -18,6 +18,7 @@ from builder.frontend.dockerfile import patterns
 _LONGEST = 1 << 20
 _DEEPEST = 100
 _SPECIAL = "@*#?-$!0"  # a shell's own parameters; nothing sets them here
+_NAMELESS = ("+", "%", "/")  # Docker takes these without a name before them for those of a variable not set
 _ANY = ""  # stands for "no stop character"
 
 
@@ -232,7 +233,7 @@ class _Scanner:
         self._at += 1
         name = self._name()
         modifier = self._next()
-        if not name:
+        if not name and modifier not in _NAMELESS:
             raise _bad_substitution(self._text)
         if modifier == "}":
             return self._value(name, self._text[start : self._at])
@@ -285,14 +286,14 @@ class _Scanner:
         self._at += is_all
         pattern = self._nested("/", keeps_escapes=True)
         replacement = self._nested("}", keeps_escapes=True)
-        if name not in self._env:
-            return self._value(name, self._text[start : self._at])
+        value = self._env.get(name, "")
         try:
-            return patterns.replace(self._env[name], pattern, replacement, is_all=is_all, limit=_LONGEST)
+            replaced = patterns.replace(value, pattern, replacement, is_all=is_all, limit=_LONGEST)
         except patterns.BadPattern as error:
             raise _bad_pattern(pattern, str(error)) from error
         except patterns.TooLong as error:
             raise _too_long() from error
+        return replaced if name in self._env else self._value(name, self._text[start : self._at])
 
     def _nested(self, stop: str, *, keeps_escapes: bool = False) -> str:
         """A word inside of ``${…}``."""

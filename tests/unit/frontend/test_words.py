@@ -52,11 +52,13 @@ EXPANSIONS = [
     ("${x/a/b}", ""), ("${p/$e/X}", "X/a/b/c.tar.gz"), ("${v//$e/-}", "-v-a-l-u-e-"),
     (r"${v/a/\b}", r"v\blue"),
     (r"${v/l/\$1}", r"va\$1ue"),
+    # a modifier without a name
+    ("${+w}", ""), ("${/a/b}", ""), ("${//a/b}", ""), ("${%v}", ""), ("${%%}", ""),
 ]  # fmt: skip
 
 MISTAKES = [
     ("${}", "bad substitution"), ("${:}", "bad substitution"), ("${{", "bad substitution"),
-    ("${/a/b}", "bad substitution"),
+    (r"${x/\a/b}", r'"\a"'), ("${/a}", 'lacks a "/"'),
     ("${v", 'lacks a "}"'), ("${v:", 'lacks a "}"'), ("${v:-a", 'lacks a "}"'), ("${x:-'}", "is not closed"),
     ("${v:=a}", '":="'), ("${v=a}", '"="'), ("${v:x}", '":x"'), ("${v:#a}", '":#"'), ("${v:%a}", '":%"'),
     ("${v:/a/b}", '":/"'), ("${v^}", '"^"'), ("${v@Q}", '"@"'), ("${v!}", '"!"'), ("${#v}", '"v"'),
