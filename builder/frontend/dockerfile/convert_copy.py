@@ -228,7 +228,7 @@ def _mode(state: StageState, copy: Copy) -> str:
 def _target(cwd: str, text: str) -> str:
     """Absolute; ends with a slash where the text says that it is a directory."""
     path = clean_path(text if text.startswith("/") else f"{cwd}/{text}")
-    is_directory = text in (".", "..") or text.endswith(("/", "/.", "/.."))
+    is_directory = text == "." or text.endswith(("/", "/."))
     return f"{path}/" if is_directory and path != "/" else path
 
 

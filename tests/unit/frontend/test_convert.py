@@ -340,6 +340,7 @@ def test_network(line: str, requested: str | None, network: str) -> None:
         ("/", "/f", "/f"), ("/", "f", "/f"), ("/w", "f", "/w/f"), ("/w", ".", "/w/"), ("/w", "./", "/w/"),
         ("/w", "/x/.", "/x/"), ("/w", "/y/../z", "/z"), ("/w", "..", "/"), ("/w", "../../a/", "/a/"),
         ("/w", "d//e/", "/w/d/e/"), ("/w", "$nope", "/w"), ("/", "$nope", "/"), ("/w", "//x", "/x"),
+        ("/w", "/y/z/..", "/y"),
     ],
 )  # fmt: skip
 def test_copy_destination(cwd: str, destination: str, expected: str) -> None:
