@@ -35,7 +35,7 @@ _ZSTD_LEVEL = 3
 _GZIP_HEADER = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
 
 
-def open_decompressed(stream: Readable, limit: int | None = None) -> BinaryIO:
+def open_decompressed(stream: Readable, limit: int | None = None) -> io.BufferedReader:
     """A reader of what ``stream`` holds, whatever it is compressed with.
 
     Reading raises BadArchive for broken or truncated data and for anything but zeros behind its end,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
+from io import BufferedReader
 from typing import BinaryIO, NamedTuple
 
 from builder.fs.compression import open_decompressed
@@ -38,7 +39,7 @@ class Archive(NamedTuple):
 def open_archive(stream: BinaryIO) -> Archive | None:
     """Recognise a tar archive, plain or compressed, by its content; None for an empty one and all else."""
     try:
-        reader = TarReader(open_decompressed(stream))
+        reader = TarReader(_Pieces(open_decompressed(stream)))
         first = next(reader, None)
     except BadArchive:
         return None
@@ -68,6 +69,16 @@ def extract(
             raise BadArchive(f'cannot unpack "{member.name}": {error}') from error
     unpacker.finish()
     return count, size
+
+
+class _Pieces:
+    """What is there before it waits for more: an archive that is cut off is one as far as it goes."""
+
+    def __init__(self, stream: BufferedReader) -> None:
+        self._stream = stream
+
+    def read(self, n: int, /) -> bytes:
+        return self._stream.read1(n)
 
 
 class _Unpacker:

@@ -141,6 +141,17 @@ def test_an_archive_that_breaks_off_later_is_an_error(world: World) -> None:
         world.add(data[:50_000])
 
 
+@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress, zstandard.compress])
+def test_a_compressed_archive_that_breaks_off_is_an_error(
+    world: World, compress: Callable[[bytes], bytes]
+) -> None:
+    """As with Docker, whose ADD fails with "unexpected EOF"; it is not taken for a file of another kind."""
+    data = compress(archive(member("a", os.urandom(2 << 20)), member("b")))
+
+    with pytest.raises(BadArchive, match="cut off"):
+        world.add(data[: len(data) * 3 // 4])
+
+
 def test_metadata_come_from_the_archive(world: World) -> None:
     """Owner, mode and time of members; parents that names imply are root's; --chmod is not used."""
     report = world.add(

@@ -20,7 +20,7 @@ EVERYTHING = {*FILES, *EMPTY, "docs", "docs/sub", "src", "src/lib", "a"}
 
 
 def everything_but(text: str) -> str:
-    return " ".join(EVERYTHING - set(text.split()))
+    return " ".join(sorted(EVERYTHING - set(text.split())))
 
 
 # The ignore file, and what `COPY . /x/` leaves out of the tree above (Docker 26.1 with BuildKit).
