@@ -7,7 +7,7 @@ import io
 import struct
 from collections.abc import Callable
 from types import TracebackType
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 from builder.core.errors import Unsupported
 from builder.fs.blockgzip import BlockDeflater
