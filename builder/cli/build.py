@@ -12,6 +12,15 @@ from typer.core import TyperOption
 
 from builder.cli.context import opened, rendered
 from builder.cli.failures import WithSource
+from builder.cli.output_options import (
+    AnnotationTexts,
+    Load,
+    MetadataFile,
+    OutputTexts,
+    Push,
+    read_outputs,
+    write_metadata,
+)
 from builder.cli.render.text import counted
 from builder.cli.step_options import (
     AddHost,
@@ -37,14 +46,12 @@ from builder.core.platform import Platform
 
 # Options of `docker buildx build` that have no effect yet: refused by name. True: they take a value.
 UNBUILT = {
-    "--annotation": True, "--attest": True, "--builder": True, "--cache-from": True, "--cache-to": True,
-    "--call": True, "--compress": False, "--isolation": True, "--policy": True, "--security-opt": True,
-    "--squash": False, "--load": False, "--metadata-file": True, "--output": True, "--provenance": True,
-    "--push": False, "--sbom": True,
+    "--attest": True, "--builder": True, "--cache-from": True, "--cache-to": True,
+    "--call": True, "--compress": False, "--isolation": True, "--policy": True, "--provenance": True,
+    "--sbom": True, "--security-opt": True, "--squash": False,
 }  # fmt: skip
 # As in buildx, a build argument that the environment gives, unless the command line does.
 EPOCH = "SOURCE_DATE_EPOCH"
-_SHORT = {"--output": "-o"}
 # Nothing of a step is left to remove, with BuildKit as here.
 _NEEDLESS = ("--rm", "--force-rm")
 # Docker's spellings of a switch: --no-cache=true.
@@ -139,6 +146,11 @@ def build(
         bool,
         typer.Option("--rewrite-timestamp", help="No file time of a new layer after SOURCE_DATE_EPOCH."),
     ] = False,
+    outputs: OutputTexts = None,
+    push: Push = False,
+    load: Load = False,
+    metadata_file: MetadataFile = None,
+    annotations: AnnotationTexts = None,
     check: Annotated[
         bool, typer.Option("--check", help="Build nothing: show what `pybuild check` finds.")
     ] = False,
@@ -163,6 +175,14 @@ def build(
         cpu_period=cpu_period,
         cpu_quota=cpu_quota,
         pids_limit=pids_limit,
+    )
+    read = read_outputs(
+        outputs,
+        annotations,
+        pushes=push,
+        loads=load,
+        is_described=metadata_file is not None,
+        environ=os.environ,
     )
     recorder, source = Recorder(os.environ), BuildSource()
     request = BuildRequest(
@@ -192,7 +212,8 @@ def build(
         secrets=read_secrets(secrets or (), os.environ),
         ssh=read_ssh(ssh or (), os.environ),
         parallelism=jobs or DEFAULT_PARALLELISM,
-        rewrites_timestamps=rewrite_timestamp,
+        rewrites_timestamps=rewrite_timestamp or read.rewrites_timestamps,
+        outputs=read.outputs,
     )
     if check:
         from builder.cli.check import report
@@ -210,8 +231,11 @@ def build(
             raise WithSource(error, source.data, shown) from error
     if iidfile is not None:
         iidfile.write_text(str(outcome.image))
+    if metadata_file is not None:
+        write_metadata(metadata_file, outcome)
     if quiet or progress == "quiet":
-        print(outcome.image)
+        if not read.takes_stdout:
+            print(outcome.image)
     elif progress != "rawjson":
         named = "".join(f" as {tag.familiar()}" for tag in outcome.tags)
         if renderer.findings:
@@ -242,9 +266,8 @@ def normalise(arguments: Sequence[str]) -> list[str]:
 def refuse_unbuilt(command: Any) -> None:
     """Give the parser the options that are not built yet, so that each is refused by its name."""
     for name, takes_value in UNBUILT.items():
-        names = [name, _SHORT[name]] if name in _SHORT else [name]
         option = TyperOption(
-            param_decls=[*names, f"unbuilt_{name.strip('-').replace('-', '_')}"],
+            param_decls=[name, f"unbuilt_{name.strip('-').replace('-', '_')}"],
             hidden=True,
             expose_value=False,
             is_flag=not takes_value,

@@ -19,6 +19,7 @@ from builder.core.platform import Platform
 from builder.core.reference import Reference
 from builder.engine.assemble import Engine
 from builder.engine.logs import LoggingProgress
+from builder.engine.outputs import Exported, Exporter, Outputs
 from builder.engine.prepare import prepare
 from builder.engine.recorder import Recorder
 from builder.engine.session import SecretSource, SshSource, open_session
@@ -60,6 +61,7 @@ class BuildRequest:
     ssh: Sequence[SshSource] = ()
     parallelism: int = DEFAULT_PARALLELISM
     rewrites_timestamps: bool = False  # no file time of a new layer after SOURCE_DATE_EPOCH
+    outputs: Outputs = Outputs()
 
 
 class NoEpoch(PybuildError):
@@ -81,6 +83,8 @@ class BuildOutcome:
 
     image: Digest
     tags: tuple[Reference, ...]
+    exported: Exported
+    id: str  # of the build
 
 
 @dataclass(slots=True)
@@ -96,6 +100,7 @@ def build(
 ) -> BuildOutcome:
     """Build, tag, record. ``engine.job`` must send its events to ``progress``."""
     tags = tuple(Reference.parse(tag).with_default_tag() for tag in request.tags)
+    request.outputs.check(tags)
     started_at, build_id = time.time(), os.urandom(8).hex()
     recorder.note("version", "pybuild", __version__)
     with contextlib.ExitStack() as stack:
@@ -130,9 +135,11 @@ def build(
             result = solver.solve(converted.definition, job)
             top = snapshot_of(result) if result is not None else ""
             engine.bring_layers(top)
-            image = _publish(engine, layers, converted, clamped(top), tags)
+            top = clamped(top)
+            image = _publish(engine, layers, converted, top, request.outputs, tags)
             _record(engine, job, started_at, recorder, image, tags)
-    return BuildOutcome(image, tags)
+            exported = Exporter(engine, job, layers, tags).export(image, top, request.outputs)
+    return BuildOutcome(image, tags, exported, build_id)
 
 
 def _clamping(engine: Engine, request: BuildRequest, converted: FrontendResult) -> Callable[[str], str]:
@@ -147,13 +154,21 @@ def _clamping(engine: Engine, request: BuildRequest, converted: FrontendResult) 
 
 
 def _publish(
-    engine: Engine, layers: Layers, converted: FrontendResult, top: str, tags: Sequence[Reference]
+    engine: Engine,
+    layers: Layers,
+    converted: FrontendResult,
+    top: str,
+    outputs: Outputs,
+    tags: Sequence[Reference],
 ) -> Digest:
     finished = finish_image(converted.image, engine.snapshots.chain(top), layers, epoch_s=converted.epoch_s)
     image = engine.content.put(finished)
+    if not outputs.keeps_image:
+        return image
+    named = (*tags, *(name for item in outputs.items if item.keeps_image for name in item.names))
     with engine.database.transaction():
         engine.images.add(image, top, created_at=time.time())
-        for tag in tags:
+        for tag in named:
             engine.images.tag(tag, image)
     return image
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from builder.core.digest import Digest
 from builder.core.platform import Platform
 from builder.core.reference import InvalidReference, Reference
 from builder.engine.assemble import Engine
-from builder.exporter.archive import DirectoryTarget, SavedImage, TarTarget
+from builder.exporter.archive import DirectoryTarget, SavedImage, write_tar
 from builder.exporter.archive import save as write_archive
 from builder.exporter.layers import Layers
+from builder.exporter.packed import PackOptions
+from builder.fs.replace import replacing
 from builder.source.archive import ArchiveLoader, LoadedImage
 from builder.store.interface import Image
+
+# Layers of the store leave uncompressed and unstored, pulled ones as they came.
+_AS_IT_IS = PackOptions(compression="uncompressed", is_plain_stored=False)
 
 
 def pull(engine: Engine, name: str, platform: Platform) -> tuple[Reference, Digest]:
@@ -39,24 +43,22 @@ def save(engine: Engine, names: Sequence[str], output: Path | None, *, is_direct
             and reference.digest is None
         ):
             references.append(reference.with_default_tag())
-    saved = [SavedImage(image, references) for image, references in found.values()]
-    for item in saved:
-        engine.bring_layers(item.image.snapshot)
+    for image, _ in found.values():
+        engine.bring_layers(image.snapshot)
     with Layers(engine.snapshots, engine.content) as layers:
+        packer = engine.packer(layers)
+        saved = [
+            SavedImage(packer.pack(engine.content.read(image.id), image.snapshot, _AS_IT_IS), references)
+            for image, references in found.values()
+        ]
         if is_directory:
             assert output is not None
-            write_archive(saved, DirectoryTarget(output), layers, engine.snapshots, engine.content)
+            write_archive(saved, DirectoryTarget(output), packer, engine.content)
         elif output is None:
-            _write_tar(saved, sys.stdout.buffer.write, layers, engine)
+            write_tar(saved, sys.stdout.buffer.write, packer, engine.content)
         else:
-            # A half-written archive must not take the place of a good one.
-            partial = output.with_name(f".{output.name}.partial")
-            try:
-                with open(partial, "wb") as file:
-                    _write_tar(saved, file.write, layers, engine)
-                os.replace(partial, output)
-            finally:
-                partial.unlink(missing_ok=True)
+            with replacing(output) as file:
+                write_tar(saved, file.write, packer, engine.content)
 
 
 def load(engine: Engine, path: Path | None) -> list[LoadedImage]:
@@ -68,14 +70,6 @@ def load(engine: Engine, path: Path | None) -> list[LoadedImage]:
         return loader.load_tar(sys.stdin.buffer)
     with open(path, "rb") as file:
         return loader.load_tar(file)
-
-
-def _write_tar(
-    saved: Sequence[SavedImage], sink: Callable[[bytes], object], layers: Layers, engine: Engine
-) -> None:
-    target = TarTarget(sink)
-    write_archive(saved, target, layers, engine.snapshots, engine.content)
-    target.finish()
 
 
 def _reference(name: str) -> Reference | None:

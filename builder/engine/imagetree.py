@@ -26,6 +26,7 @@ from builder.exporter.layers import Layers
 from builder.fs.compression import open_decompressed
 from builder.fs.diff import write_layer
 from builder.fs.flatten import flatten
+from builder.fs.replace import replacing
 from builder.fs.squash import squash as squash_uppers
 from builder.runtime.containers import ContainerNotFound, ContainerStore
 from builder.source.image import register_layers
@@ -108,22 +109,28 @@ def export_tree(engine: Engine, name: str, output: Path | None) -> None:
     else:
         upper = store.directory(container) / "upper"
         lowers = [*([str(upper)] if upper.is_dir() else []), *engine.snapshots.lowers(container.snapshot)]
+    write_tree(engine, lowers, output)
+
+
+def write_tree(engine: Engine, lowers: Sequence[str], output: Path | None) -> None:
+    """What a stack of directories shows, as a tar, to a file or to standard output."""
+    with flat_tree(engine, lowers) as flat:
+        if output is None:
+            write_layer(flat, sys.stdout.buffer.write)
+            return
+        with replacing(output) as file:
+            write_layer(flat, file.write)
+
+
+@contextmanager
+def flat_tree(engine: Engine, lowers: Sequence[str]) -> Iterator[str]:
+    """One directory that shows what a stack of them does, for reading; its files are the store's own."""
     flat = engine.state.scratch / engine.state.new_name()
     os.mkdir(flat, 0o755)
     try:
         if lowers:
             flatten(lowers, str(flat))
-        if output is None:
-            write_layer(str(flat), sys.stdout.buffer.write)
-            return
-        # A half-written tar must not take the place of a good one.
-        partial = output.with_name(f".{output.name}.partial")
-        try:
-            with open(partial, "wb") as file:
-                write_layer(str(flat), file.write)
-            os.replace(partial, output)
-        finally:
-            partial.unlink(missing_ok=True)
+        yield str(flat)
     finally:
         remove_tree(flat)
 

@@ -1,156 +1,129 @@
-"""`save`: one tar that is a docker-archive and an OCI layout at once, or the same as a folder."""
+"""Packed images as one tar that is a docker-archive and an OCI layout at once, or the same as a folder."""
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-from builder.core.descriptor import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, Descriptor
+from builder.core.descriptor import Descriptor
 from builder.core.digest import Digest
-from builder.core.image import ImageConfig
-from builder.core.platform import Platform
 from builder.core.reference import Reference
-from builder.exporter.layers import Layers
+from builder.exporter.documents import encode, index_document
+from builder.exporter.pack import Packer, Sink
+from builder.exporter.packed import PackedImage
+from builder.fs.replace import replacing
 from builder.fs.tar import TarMember
 from builder.fs.tarwrite import TarWriter
-from builder.store.interface import ContentStore, Image, Snapshot, Snapshotter
+from builder.store.interface import ContentStore
 
 _LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 
 
 class SavedImage(NamedTuple):
-    """An image to save, and the names that it has in the archive."""
+    """A packed image, and the names that it has in the archive."""
 
-    image: Image
+    packed: PackedImage
     names: Sequence[Reference]
 
 
 class Target(Protocol):
     """Where an archive goes: files in order, each written once."""
 
-    def file(self, name: str, size: int, write: Callable[[Callable[[bytes], object]], object]) -> None:
+    def file(self, name: str, size: int, write: Callable[[Sink], object]) -> None:
         """``write`` is given the sink for exactly ``size`` bytes."""
 
 
-class _Written(NamedTuple):
-    manifest: Descriptor
-    platform: Platform
-    config: Digest
-    layers: list[Digest]
-    saved: SavedImage
-
-
 def save(
-    saved: Sequence[SavedImage], target: Target, layers: Layers, snapshots: Snapshotter, content: ContentStore
+    saved: Sequence[SavedImage],
+    target: Target,
+    packer: Packer,
+    content: ContentStore,
+    *,
+    is_docker: bool = True,
 ) -> None:
-    """Write images with everything that they need; layers that they share are written once."""
+    """Write images with everything that they need; layers that they share are written once.
+
+    ``is_docker``: with the manifest.json of `docker save`, beside the OCI layout.
+    """
     done: set[Digest] = set()
 
-    def blob(digest: Digest, size: int, write: Callable[[Callable[[bytes], object]], object]) -> None:
-        if digest not in done:
-            done.add(digest)
-            target.file(f"blobs/{digest.algorithm}/{digest.hex}", size, write)
+    def blob(described: Descriptor, write: Callable[[Sink], object]) -> None:
+        if described.digest not in done:
+            done.add(described.digest)
+            target.file(_path(described), described.size, write)
+
+    def stored(described: Descriptor) -> Callable[[Sink], object]:
+        return lambda sink: sink(_read(content, described))
 
     target.file("oci-layout", len(_LAYOUT), lambda sink: sink(_LAYOUT))
-    written = [_write_image(item, blob, layers, snapshots, content) for item in saved]
-    index = {
-        "schemaVersion": 2,
-        "mediaType": OCI_INDEX,
-        "manifests": [entry for item in written for entry in _index_entries(item)],
-    }
-    manifest = [
-        {
-            "Config": f"blobs/{item.config.algorithm}/{item.config.hex}",
-            "RepoTags": [name.familiar() for name in item.saved.names],
-            "Layers": [f"blobs/{layer.algorithm}/{layer.hex}" for layer in item.layers],
-        }
-        for item in written
-    ]
-    for name, document in (("index.json", index), ("manifest.json", manifest)):
-        data = _json(document)
+    for packed, _ in saved:
+        for layer in packed.layers:
+            blob(layer.descriptor, lambda sink, layer=layer: packer.write(layer, sink))  # type: ignore[misc]  # mypy#15459: default in lambda
+        for described in (packed.config, packed.descriptor):
+            blob(described, stored(described))
+    documents = {"index.json": _index(saved)}
+    if is_docker:
+        documents["manifest.json"] = _docker_manifest(saved)
+    for name, data in documents.items():
         target.file(name, len(data), lambda sink, data=data: sink(data))  # type: ignore[misc]  # mypy#15459: default in lambda
 
 
-def _write_image(
-    saved: SavedImage,
-    blob: Callable[[Digest, int, Callable[[Callable[[bytes], object]], object]], None],
-    layers: Layers,
-    snapshots: Snapshotter,
-    content: ContentStore,
-) -> _Written:
-    with content.open(saved.image.id) as file:
-        config = file.read()
-    descriptors = []
-    for snapshot in snapshots.chain(saved.image.snapshot):
-        layer = layers.descriptor(snapshot)
-        blob(layer.digest, layer.size, _layer_writer(layers, snapshot))
-        descriptors.append(layer)
-    blob(saved.image.id, len(config), lambda sink: sink(config))
-    manifest = _json(
-        {
-            "schemaVersion": 2,
-            "mediaType": OCI_MANIFEST,
-            "config": _descriptor(Descriptor(media_type=OCI_CONFIG, digest=saved.image.id, size=len(config))),
-            "layers": [_descriptor(_as_oci(layer)) for layer in descriptors],
-        }
-    )
-    digest = Digest.of(manifest)
-    blob(digest, len(manifest), lambda sink: sink(manifest))
-    return _Written(
-        Descriptor(media_type=OCI_MANIFEST, digest=digest, size=len(manifest)),
-        ImageConfig.from_json(config).platform,
-        saved.image.id,
-        [layer.digest for layer in descriptors],
-        saved,
+def write_tar(
+    saved: Sequence[SavedImage], sink: Sink, packer: Packer, content: ContentStore, *, is_docker: bool = True
+) -> None:
+    """The archive as a tar stream."""
+    target = TarTarget(sink)
+    save(saved, target, packer, content, is_docker=is_docker)
+    target.finish()
+
+
+def _index(saved: Sequence[SavedImage]) -> bytes:
+    return index_document((entry for item in saved for entry in _index_entries(item)), (), is_oci=True)
+
+
+def _docker_manifest(saved: Sequence[SavedImage]) -> bytes:
+    return encode(
+        [
+            {
+                "Config": _path(packed.config),
+                "RepoTags": [name.familiar() for name in names],
+                "Layers": [_path(layer.descriptor) for layer in packed.layers],
+            }
+            for packed, names in saved
+        ]
     )
 
 
-def _layer_writer(layers: Layers, snapshot: Snapshot) -> Callable[[Callable[[bytes], object]], object]:
-    return lambda sink: layers.write(snapshot, sink)
-
-
-def _index_entries(item: _Written) -> Iterable[dict[str, Any]]:
-    platform = {"architecture": item.platform.architecture, "os": item.platform.os}
-    if item.platform.variant:
-        platform["variant"] = item.platform.variant
-    entry = {**_descriptor(item.manifest), "platform": platform}
-    if not item.saved.names:
+def _index_entries(item: SavedImage) -> Iterable[Descriptor]:
+    entry = item.packed.descriptor
+    if not item.names:
         yield entry
-    for name in item.saved.names:
-        annotations = {"io.containerd.image.name": str(name)}
+    for name in item.names:
+        annotations = {**dict(entry.annotations), "io.containerd.image.name": str(name)}
         if name.tag:
             annotations["org.opencontainers.image.ref.name"] = name.tag
-        yield {**entry, "annotations": annotations}
+        yield replace(entry, annotations=tuple(annotations.items()))
 
 
-def _as_oci(layer: Descriptor) -> Descriptor:
-    """The same blob under its OCI media type: the manifest that we write is an OCI manifest."""
-    kind = layer.media_type
-    if kind.startswith("application/vnd.docker."):
-        suffix = {"gzip": "+gzip", "zstd": "+zstd"}.get(kind.rpartition(".")[2], "")
-        kind = f"application/vnd.oci.image.layer.v1.tar{suffix}"
-    return Descriptor(media_type=kind, digest=layer.digest, size=layer.size)
+def _path(described: Descriptor) -> str:
+    return f"blobs/{described.digest.algorithm}/{described.digest.hex}"
 
 
-def _descriptor(value: Descriptor) -> dict[str, Any]:
-    return {"mediaType": value.media_type, "digest": str(value.digest), "size": value.size}
-
-
-def _json(document: object) -> bytes:
-    return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
+def _read(content: ContentStore, described: Descriptor) -> bytes:
+    with content.open(described.digest) as blob:
+        return blob.read()
 
 
 class TarTarget:
     """An archive as a tar stream. Times are 0: the same image saves to the same bytes."""
 
-    def __init__(self, sink: Callable[[bytes], object]) -> None:
+    def __init__(self, sink: Sink) -> None:
         self._writer = TarWriter(sink)
         self._directories: set[str] = set()
 
-    def file(self, name: str, size: int, write: Callable[[Callable[[bytes], object]], object]) -> None:
+    def file(self, name: str, size: int, write: Callable[[Sink], object]) -> None:
         """See Target."""
         parent = ""
         for part in name.split("/")[:-1]:
@@ -172,16 +145,14 @@ class DirectoryTarget:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
-    def file(self, name: str, size: int, write: Callable[[Callable[[bytes], object]], object]) -> None:
+    def file(self, name: str, size: int, write: Callable[[Sink], object]) -> None:
         """See Target."""
         path = self._directory / name
         if name.startswith("blobs/") and path.exists() and path.stat().st_size == size:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.partial")
-        with open(partial, "wb") as file:
+        with replacing(path) as file:
             write(file.write)
-        os.replace(partial, path)
 
 
 def _member(name: str, kind: str, mode: int, size: int) -> TarMember:

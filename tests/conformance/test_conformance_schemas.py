@@ -98,6 +98,19 @@ def test_documents_are_valid(layout: Path) -> None:
             _blob(layout, layer)
 
 
+@pytest.mark.parametrize("compression", ["gzip", "zstd", "uncompressed"])
+def test_outputs_are_valid(compression: str, pybuild: Pybuild, write: Write, tmp_path: Path) -> None:
+    """What `build --output type=oci` writes, with annotations."""
+    output = f"type=oci,tar=false,dest={tmp_path}/made,compression={compression}"
+    pybuild.build(
+        write(_DOCKERFILE), "-t", "made:v1", "-o", output, "--annotation", "manifest,manifest-descriptor:a=b"
+    )
+    index = json.loads((tmp_path / "made/index.json").read_text())
+
+    assert index["manifests"][0]["annotations"]["a"] == "b"
+    test_documents_are_valid(tmp_path / "made")
+
+
 def test_schemas_refuse() -> None:
     """The validator does find fault: what the test above says means something."""
     with pytest.raises(jsonschema.ValidationError):

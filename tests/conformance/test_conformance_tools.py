@@ -129,6 +129,28 @@ def test_umoci_unpacks(pybuild: Pybuild, archive: Path, image: str, tmp_path: Pa
     assert read_archive(archive).tree().keys() - {""} == found
 
 
+@pytest.mark.parametrize("compression", ["gzip", "zstd", "uncompressed"])
+@pytest.mark.parametrize("kind", ["docker", "oci", "oci-folder"])
+def test_outputs_are_taken(
+    kind: str, compression: str, pybuild: Pybuild, write: Write, tmp_path: Path
+) -> None:
+    """skopeo copies every archive of `build --output`, and decompresses to the digests that it names."""
+    kind, _, folder = kind.partition("-")
+    given, written = tmp_path / "given", tmp_path / "written"
+    output = f"type={kind},dest={given},compression={compression}{',tar=false' if folder else ''}"
+    pybuild.build(write(_DOCKERFILE, {"a": "a\n"}), "-t", "made:v1", "-o", output)
+    read_from = f"oci:{given}:v1" if folder else f"{kind}-archive:{given}"
+    _tool("skopeo", "copy", read_from, f"oci:{written}:v2")
+    other = Pybuild(tmp_path / "other", tmp_path / "other-home")
+    name = other("load", "-i", written).out.split()[-1]
+
+    assert other("run", "--rm", name).out == "b\n"
+    # umoci of Debian knows no zstd.
+    if folder and compression != "zstd":
+        _tool("umoci", "unpack", "--image", f"{given}:v1", tmp_path / "bundle")
+        assert (tmp_path / "bundle/rootfs/b").read_text() == "b\n"
+
+
 def test_umoci_image_loads(pybuild: Pybuild, image: str, tmp_path: Path) -> None:
     """A layout that umoci added a layer to is taken, with its whiteouts."""
     layout = tmp_path / "layout"

@@ -10,6 +10,7 @@ from builder.core.errors import Cancelled, Kind, PybuildError, SeveralErrors, Un
 from builder.core.image import ImageConfig
 from builder.core.platform import InvalidPlatform, Platform
 from builder.core.reference import Reference
+from builder.core.suggest import closest, did_you_mean
 from builder.frontend.dockerfile.arguments import global_arguments, not_consumed, warn_of_effectless
 from builder.frontend.dockerfile.convert_copy import (
     Origin,
@@ -63,7 +64,6 @@ from builder.frontend.dockerfile.reading import read, together
 from builder.frontend.dockerfile.scope import Scope, check_reference
 from builder.frontend.dockerfile.stage_state import DEFAULT_PATH, StageState
 from builder.frontend.dockerfile.stages import SCRATCH, Stage, Stages, split
-from builder.frontend.dockerfile.suggest import closest, did_you_mean
 from builder.frontend.dockerfile.triggers import read_triggers
 from builder.frontend.interface import (
     Bridge,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from builder.core.errors import Kind, PybuildError, Unsupported
 from builder.core.location import Location
+from builder.core.suggest import did_you_mean
 from builder.frontend.dockerfile.arguments import proxy_environment
 from builder.frontend.dockerfile.convert_meta import command_args
 from builder.frontend.dockerfile.convert_mounts import Origin, convert_mounts
@@ -11,7 +12,6 @@ from builder.frontend.dockerfile.instructions import Command, InvalidFlag, Run
 from builder.frontend.dockerfile.node import Heredoc
 from builder.frontend.dockerfile.scope import Scope
 from builder.frontend.dockerfile.stage_state import StageState
-from builder.frontend.dockerfile.suggest import did_you_mean
 from builder.llb.definition import Edge, Vertex
 from builder.llb.ops import ExecOp, FileOp, InputMount, MakeFileAction
 

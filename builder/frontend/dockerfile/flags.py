@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from builder.core.suggest import did_you_mean
 from builder.frontend.dockerfile.instructions import InvalidFlag, UnknownFlag
 from builder.frontend.dockerfile.node import Node, Word
-from builder.frontend.dockerfile.suggest import did_you_mean
 
 # The kinds of flags: one value, any number of values, on or off.
 _ONE, _MANY, _SWITCH = "one", "many", "switch"

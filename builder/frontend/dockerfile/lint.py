@@ -9,9 +9,9 @@ from typing import NamedTuple
 from builder.core.errors import Kind, PybuildError
 from builder.core.events import Warned
 from builder.core.location import Location
+from builder.core.suggest import did_you_mean
 from builder.frontend.dockerfile.node import Node, SyntaxTree
 from builder.frontend.dockerfile.rules import RULES, Rule
-from builder.frontend.dockerfile.suggest import did_you_mean
 
 _BUILD_ARG = "BUILDKIT_DOCKERFILE_CHECK"  # replaces the directive
 _COMMENT = re.compile(r"check\s*=\s*((?:skip|error|experimental)\s*=.*)", re.IGNORECASE)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from builder.core.errors import PybuildError
 from builder.core.image import Healthcheck as HealthcheckConfig
 from builder.core.location import Location
+from builder.core.suggest import closest, did_you_mean
 from builder.frontend.dockerfile.flags import Flags, read_flags
 from builder.frontend.dockerfile.gotext import parse_duration
 from builder.frontend.dockerfile.instructions import (
@@ -38,7 +39,6 @@ from builder.frontend.dockerfile.instructions import (
     Workdir,
 )
 from builder.frontend.dockerfile.node import Heredoc, Node, Word
-from builder.frontend.dockerfile.suggest import closest, did_you_mean
 from builder.frontend.dockerfile.values import is_stage_name
 
 _HEREDOC = re.compile(r"[0-9]*<<-?\s*[^<]+")

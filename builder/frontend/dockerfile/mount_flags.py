@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from builder.core.location import Location
+from builder.core.suggest import did_you_mean
 from builder.frontend.dockerfile.instructions import InvalidFlag
 from builder.frontend.dockerfile.node import Word
-from builder.frontend.dockerfile.suggest import did_you_mean
 
 SHARING = ("shared", "private", "locked")
 ALIASES = {

@@ -10,11 +10,11 @@ from builder.core.events import Warned
 from builder.core.location import Location
 from builder.core.platform import Platform
 from builder.core.reference import Reference
+from builder.core.suggest import closest
 from builder.core.weburl import all_shown
 from builder.frontend.dockerfile import rules
 from builder.frontend.dockerfile.lint import Linter
 from builder.frontend.dockerfile.node import Word
-from builder.frontend.dockerfile.suggest import closest
 from builder.frontend.dockerfile.words import Expansion, Mode, expand, expand_words
 from builder.frontend.interface import (
     NO_CONTEXT,

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from builder.core.errors import Kind, PybuildError
 from builder.core.location import Location
+from builder.core.suggest import did_you_mean
 from builder.frontend.dockerfile.instructions import Arg, Copy, From, Instruction, Run
 from builder.frontend.dockerfile.mount_flags import mount_origin
 from builder.frontend.dockerfile.node import Word
-from builder.frontend.dockerfile.suggest import did_you_mean
 from builder.frontend.interface import ContextSource
 
 SCRATCH = "scratch"

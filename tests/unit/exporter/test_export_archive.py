@@ -11,6 +11,7 @@ import tarfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -20,9 +21,11 @@ from builder.core.errors import Kind, PybuildError
 from builder.core.image import History, ImageConfig
 from builder.core.platform import Platform
 from builder.core.reference import Reference
-from builder.exporter.archive import DirectoryTarget, SavedImage, TarTarget, save
+from builder.exporter.archive import DirectoryTarget, SavedImage, save, write_tar
 from builder.exporter.image import finish_image
 from builder.exporter.layers import Layers
+from builder.exporter.pack import Packer
+from builder.exporter.packed import PackOptions
 from builder.source.archive import ArchiveLoader, LoadedImage
 from builder.store.interface import Image
 from tests.support.local_store import Store, open_store
@@ -57,12 +60,30 @@ def build(store: Store, *trees: dict[str, bytes]) -> Image:
     return store.images.add(store.content.put(data), name, created_at=time.time())
 
 
-def save_tar(store: Store, *saved: SavedImage) -> bytes:
-    out = io.BytesIO()
-    target = TarTarget(out.write)
+class Saved(NamedTuple):
+    """An image of a store, and its names in the archive."""
+
+    image: Image
+    names: Sequence[Reference]
+
+
+@contextlib.contextmanager
+def packing(store: Store, *saved: Saved) -> Iterator[tuple[list[SavedImage], Packer]]:
+    """As `pybuild save` has them: with plain layers that are not stored."""
+    options = PackOptions(compression="uncompressed", is_plain_stored=False)
     with Layers(store.snapshots, store.content) as layers:
-        save(saved, target, layers, store.snapshots, store.content)
-    target.finish()
+        packer = Packer(layers, store.snapshots, store.content, store.forms, threads=1)
+        packed = [
+            SavedImage(packer.pack(store.content.read(image.id), image.snapshot, options), names)
+            for image, names in saved
+        ]
+        yield packed, packer
+
+
+def save_tar(store: Store, *saved: Saved) -> bytes:
+    out = io.BytesIO()
+    with packing(store, *saved) as (packed, packer):
+        write_tar(packed, out.write, packer, store.content)
     return out.getvalue()
 
 
@@ -82,7 +103,7 @@ def members(data: bytes) -> dict[str, bytes]:
 def test_round_trip(store: Store, other: Store, pack: Callable[[bytes], bytes]) -> None:
     """An image that is saved and loaded elsewhere has its id, its names and its layers."""
     image = build(store, {"a": b"a"}, {"b": b"b"})
-    data = save_tar(store, SavedImage(image, [APP, Reference.parse("localhost:5000/other:2")]))
+    data = save_tar(store, Saved(image, [APP, Reference.parse("localhost:5000/other:2")]))
     (loaded,) = load(other, pack(data))
 
     assert loaded.image.id == image.id
@@ -96,23 +117,23 @@ def test_round_trip(store: Store, other: Store, pack: Callable[[bytes], bytes]) 
 def test_loaded_saves_to_the_same_bytes(store: Store, other: Store) -> None:
     """Saving what was loaded gives the archive that it came from."""
     image = build(store, {"a": b"a"}, {"b": b"b"})
-    data = save_tar(store, SavedImage(image, [APP]))
+    data = save_tar(store, Saved(image, [APP]))
     (loaded,) = load(other, data)
 
-    assert save_tar(other, SavedImage(loaded.image, [APP])) == data
+    assert save_tar(other, Saved(loaded.image, [APP])) == data
 
 
 def test_saving_is_deterministic(store: Store) -> None:
     """The same image gives the same archive, on every day."""
     image = build(store, {"a": b"a"})
 
-    assert save_tar(store, SavedImage(image, [APP])) == save_tar(store, SavedImage(image, [APP]))
+    assert save_tar(store, Saved(image, [APP])) == save_tar(store, Saved(image, [APP]))
 
 
 def test_both_formats_describe_the_image(store: Store) -> None:
     """One archive is an OCI layout and a docker-archive: both lead to the same config and layers."""
     image = build(store, {"a": b"a"}, {"b": b"b"})
-    found = members(save_tar(store, SavedImage(image, [APP])))
+    found = members(save_tar(store, Saved(image, [APP])))
     (docker,) = json.loads(found["manifest.json"])
     (entry,) = json.loads(found["index.json"])["manifests"]
     manifest = json.loads(found[f"blobs/sha256/{entry['digest'].removeprefix('sha256:')}"])
@@ -132,9 +153,7 @@ def test_both_formats_describe_the_image(store: Store) -> None:
 def test_shared_layers_are_written_once(store: Store) -> None:
     """Two images over one base need its layer once, also under two names of one image."""
     one, two = build(store, {"a": b"a"}), build(store, {"a": b"a"}, {"b": b"b"})
-    with tarfile.open(
-        fileobj=io.BytesIO(save_tar(store, SavedImage(one, [APP]), SavedImage(two, [])))
-    ) as tar:
+    with tarfile.open(fileobj=io.BytesIO(save_tar(store, Saved(one, [APP]), Saved(two, [])))) as tar:
         names = tar.getnames()
 
     assert len(names) == len(set(names))
@@ -143,7 +162,7 @@ def test_shared_layers_are_written_once(store: Store) -> None:
 def test_image_without_a_name(store: Store, other: Store) -> None:
     """An image saved by id is loaded without a name."""
     image = build(store, {"a": b"a"})
-    (loaded,) = load(other, save_tar(store, SavedImage(image, [])))
+    (loaded,) = load(other, save_tar(store, Saved(image, [])))
 
     assert loaded.names == ()
     assert other.images.find(image.id.short).id == image.id
@@ -152,7 +171,7 @@ def test_image_without_a_name(store: Store, other: Store) -> None:
 def test_image_without_layers(store: Store, other: Store) -> None:
     """An image of metadata alone travels too."""
     image = build(store)
-    (loaded,) = load(other, save_tar(store, SavedImage(image, [APP])))
+    (loaded,) = load(other, save_tar(store, Saved(image, [APP])))
 
     assert loaded.image.snapshot == ""
 
@@ -161,20 +180,20 @@ def test_pulled_layers_keep_their_form(store: Store, other: Store) -> None:
     """A compressed layer is saved compressed, under the media type that says so."""
     data = docker_archive({"a": b"a"}, compress=True)
     (loaded,) = load(store, data)
-    again = members(save_tar(store, SavedImage(loaded.image, [APP])))
+    again = members(save_tar(store, Saved(loaded.image, [APP])))
     (entry,) = json.loads(again["index.json"])["manifests"]
     manifest = json.loads(again[f"blobs/sha256/{entry['digest'].removeprefix('sha256:')}"])
 
     assert manifest["layers"][0]["mediaType"] == OCI_LAYER + "+gzip"
-    assert load(other, save_tar(store, SavedImage(loaded.image, [APP])))[0].image.id == loaded.image.id
+    assert load(other, save_tar(store, Saved(loaded.image, [APP])))[0].image.id == loaded.image.id
 
 
 def test_folder_round_trip(store: Store, other: Store, tmp_path: Path) -> None:
     """A folder is an OCI layout; saving into it again changes nothing and leaves nothing."""
     image, target = build(store, {"a": b"a"}), DirectoryTarget(tmp_path / "layout")
-    with Layers(store.snapshots, store.content) as layers:
+    with packing(store, Saved(image, [APP])) as (packed, packer):
         for _ in range(2):
-            save([SavedImage(image, [APP])], target, layers, store.snapshots, store.content)
+            save(packed, target, packer, store.content)
     loader = ArchiveLoader(other.content, other.images, other.snapshots)
     (loaded,) = loader.load_directory(tmp_path / "layout")
 

@@ -1,0 +1,293 @@
+"""What a build leaves: images in the store, in registries and in daemons, archives, folders."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from builder.core.digest import Digest
+from builder.core.errors import Kind, PybuildError
+from builder.core.job import Job
+from builder.core.reference import Reference
+from builder.core.steps import as_step
+from builder.core.suggest import did_you_mean
+from builder.engine.assemble import Engine
+from builder.exporter.annotations import (
+    Annotation,
+    Annotations,
+    InvalidAnnotation,
+    annotation,
+    parse_annotation,
+)
+from builder.exporter.layers import Layers
+from builder.exporter.packed import COMPRESSIONS, PackedImage, PackOptions
+
+# These leave an image in the store, the others only what they write.
+_KEPT = ("image", "registry", "load")
+
+
+class UnknownCompression(PybuildError):
+    """An image is to be compressed with something unknown."""
+
+    kind = Kind.INVALID
+    code = "unknown-compression"
+
+    def __init__(self, name: str) -> None:
+        otherwise = f"it is one of {', '.join(COMPRESSIONS)}"
+        super().__init__(
+            f'compression "{name}" is not known', hint=did_you_mean(name, COMPRESSIONS, otherwise=otherwise)
+        )
+
+
+class NothingToPush(PybuildError):
+    """An image is to be pushed and has no name."""
+
+    kind = Kind.INVALID
+    code = "nothing-to-push"
+
+    def __init__(self) -> None:
+        super().__init__("an image without a name cannot be pushed", hint="name it with --tag, or name=…")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """One ``--output``."""
+
+    kind: str  # image, registry, load, docker, oci, local, tar, cacheonly
+    dest: Path | None = None  # None: standard output, where the kind writes anything
+    is_folder: bool = False  # an archive as a folder
+    is_split: bool = False  # files below a folder of the platform
+    names: tuple[Reference, ...] = ()  # beside those of the build
+    pushes: bool = False
+    pushes_by_digest: bool = False
+    is_packed: bool = False  # compressed now, though nobody takes it yet
+    options: PackOptions = PackOptions()
+
+    @property
+    def keeps_image(self) -> bool:
+        """Whether the image is one of the store afterwards."""
+        return self.kind in _KEPT
+
+    def packed_as(
+        self,
+        compression: str | None,
+        level: int | None,
+        *,
+        is_forced: bool,
+        is_oci: bool,
+        annotations: Sequence[tuple[str, str]],
+    ) -> Output:
+        """With options of packing; annotations are keys ``annotation[-TYPE][[PLATFORM]].KEY`` and values.
+
+        A daemon gets plain layers if nothing is said: it unpacks them at once.
+
+        Raises InvalidAnnotation, UnknownCompression.
+        """
+        if compression is not None and compression not in COMPRESSIONS:
+            raise UnknownCompression(compression)
+        options = replace(
+            self.options,
+            compression=compression or ("uncompressed" if self.kind == "load" else "gzip"),
+            level=level,
+            is_forced=is_forced,
+            is_oci=is_oci,
+            annotations=Annotations(tuple(_annotation(key, value) for key, value in annotations)),
+            # Archives are where they end: a plain layer is written once, from its tree.
+            is_plain_stored=self.kind in ("image", "registry"),
+        )
+        return replace(self, options=options)
+
+    def annotated(self, annotations: Annotations) -> Output:
+        """With these too, where it has a manifest."""
+        if self.kind in ("local", "tar", "cacheonly"):
+            return self
+        items = (*annotations.items, *self.options.annotations.items)
+        return replace(self, options=replace(self.options, annotations=Annotations(items)))
+
+
+class Exported(NamedTuple):
+    """What the outputs of a build were."""
+
+    packed: PackedImage | None  # None: no output has a manifest
+    names: tuple[Reference, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outputs:
+    """All of one build."""
+
+    items: tuple[Output, ...] = (Output(kind="image"),)
+    docker_host: str = ""
+    is_described: bool = False  # somebody asks for the manifest's digest
+
+    @property
+    def keeps_image(self) -> bool:
+        """Whether the image is one of the store afterwards."""
+        return any(item.keeps_image for item in self.items)
+
+    def check(self, tags: Sequence[Reference]) -> None:
+        """Before anything is built. Raises InvalidAnnotation, NeedsOciTypes, NothingToPush."""
+        for item in self.items:
+            item.options.check()
+            item.options.annotations.refuse_index()
+            if item.pushes and not (*tags, *item.names):
+                raise NothingToPush
+
+
+class Exporter:
+    """Carries the outputs of one build out, one after the other."""
+
+    def __init__(self, engine: Engine, job: Job, layers: Layers, tags: Sequence[Reference]) -> None:
+        self._engine = engine
+        self._job = job
+        self._packer = engine.packer(layers)
+        self._tags = tuple(tags)
+        self._packed: dict[PackOptions, PackedImage] = {}
+
+    def export(self, image: Digest, top: str, outputs: Outputs) -> Exported:
+        """Raises what the outputs do; those before have been written by then."""
+        described: PackedImage | None = None
+        names: dict[Reference, None] = dict.fromkeys(self._tags)
+        for number, output in enumerate(outputs.items):
+            packed = self._export_one(number, image, top, output, outputs)
+            described = described or packed
+            names.update(dict.fromkeys(output.names))
+        return Exported(described, tuple(names))
+
+    def _export_one(
+        self, number: int, image: Digest, top: str, output: Output, outputs: Outputs
+    ) -> PackedImage | None:
+        names = tuple(dict.fromkeys((*self._tags, *output.names)))
+        packed: PackedImage | None = None
+
+        def pack() -> PackedImage:
+            nonlocal packed
+            packed = self._pack(image, top, output.options)
+            return packed
+
+        def step(name: str, work: Callable[[], object]) -> None:
+            as_step(f"export {number}", f"exporting {name}", self._job, work)
+
+        match output.kind:
+            case "image" | "registry":
+                if output.pushes or output.is_packed or outputs.is_described:
+                    step("layers", pack)
+                if output.pushes:
+                    assert packed is not None
+                    self._push(packed, image, names, output)
+            case "load":
+                step("to the Docker daemon", lambda: self._load(pack(), names, outputs.docker_host))
+            case "docker" | "oci":
+                step(f"to {output.kind} archive", lambda: self._archive(pack(), names, output))
+            case "local" | "tar":
+                step("to client files", lambda: self._files(image, top, output))
+            case _:
+                assert output.kind == "cacheonly"
+        return packed
+
+    def _pack(self, image: Digest, top: str, options: PackOptions) -> PackedImage:
+        packed = self._packed.get(options)
+        if packed is None:
+            config = self._engine.content.read(image)
+            packed = self._packed[options] = self._packer.pack(config, top, options)
+        return packed
+
+    def _push(self, packed: PackedImage, image: Digest, names: Sequence[Reference], output: Output) -> None:
+        from builder.engine.push import image_pusher
+
+        pusher = image_pusher(self._engine)
+        for name in names:
+            target = name
+            if output.pushes_by_digest:
+                target = name.with_tag(None).with_digest(packed.descriptor.digest)
+            pusher.push(packed, target)
+            self._engine.images.add_manifest(name, packed.descriptor.digest, image)
+
+    def _load(self, packed: PackedImage, names: Sequence[Reference], host: str) -> None:
+        from builder.exporter.archive import SavedImage, write_tar
+        from builder.exporter.daemon import DEFAULT_HOST, load_into_daemon
+
+        saved = [SavedImage(packed, names)]
+        load_into_daemon(
+            host or DEFAULT_HOST, lambda sink: write_tar(saved, sink, self._packer, self._engine.content)
+        )
+
+    def _archive(self, packed: PackedImage, names: Sequence[Reference], output: Output) -> None:
+        from builder.exporter.archive import DirectoryTarget, SavedImage, save, write_tar
+        from builder.fs.replace import replacing
+
+        saved, content = [SavedImage(packed, names)], self._engine.content
+        is_docker = output.kind == "docker"
+        if output.is_folder:
+            assert output.dest is not None
+            save(saved, DirectoryTarget(output.dest), self._packer, content, is_docker=is_docker)
+        elif output.dest is None:
+            write_tar(saved, sys.stdout.buffer.write, self._packer, content, is_docker=is_docker)
+        else:
+            with replacing(output.dest) as file:
+                write_tar(saved, file.write, self._packer, content, is_docker=is_docker)
+
+    def _files(self, image: Digest, top: str, output: Output) -> None:
+        from builder.core.image import ImageConfig
+        from builder.engine.imagetree import flat_tree, write_tree
+        from builder.exporter.folder import write_folder
+
+        if output.kind == "tar":
+            write_tree(self._engine, self._engine.snapshots.lowers(top), output.dest)
+            return
+        assert output.dest is not None
+        folder = output.dest
+        if output.is_split:
+            platform = ImageConfig.from_json(self._engine.content.read(image)).platform
+            folder /= str(platform).replace("/", "_")
+        with flat_tree(self._engine, self._engine.snapshots.lowers(top)) as flat:
+            write_folder(flat, str(folder))
+
+
+def describe(exported: Exported, image: Digest, build_id: str) -> dict[str, Any]:
+    """The document of `--metadata-file`, with buildx's keys."""
+    document: dict[str, Any] = {"buildx.build.ref": f"pybuild/local/{build_id}"}
+    if exported.packed is not None:
+        from builder.exporter.documents import descriptor_document
+
+        manifest = exported.packed.descriptor
+        document["containerimage.config.digest"] = str(exported.packed.config.digest)
+        document["containerimage.descriptor"] = descriptor_document(manifest)
+        document["containerimage.digest"] = str(manifest.digest)
+    else:
+        document["containerimage.config.digest"] = str(image)
+    if exported.names:
+        document["image.name"] = ",".join(map(str, exported.names))
+    return document
+
+
+def write_document(file: Path, text: str) -> None:
+    """A small file, whole or not at all."""
+    from builder.fs.replace import replacing
+
+    with replacing(file) as opened:
+        opened.write(text.encode())
+
+
+def annotations_of(texts: Sequence[str]) -> Annotations:
+    """Of `--annotation`. Raises InvalidAnnotation, InvalidPlatform."""
+    return Annotations(tuple(found for text in texts for found in parse_annotation(text)))
+
+
+def names_of(text: str) -> tuple[Reference, ...]:
+    """Of a ``name=`` with commas. Raises InvalidReference."""
+    return tuple(Reference.parse(name.strip()).with_default_tag() for name in text.split(",") if name.strip())
+
+
+def _annotation(key: str, value: str) -> Annotation:
+    where, dot, name = key.removeprefix("annotation").partition(".")
+    # The platform may hold no dot, the key may.
+    if not dot or not name or not (not where or where[0] in "-["):
+        raise InvalidAnnotation(
+            f'"{key}" is no annotation', hint="write annotation.KEY or annotation-TYPE.KEY"
+        )
+    kind = where[1:] if where.startswith("-") else f"manifest{where}"
+    return annotation(kind, name, value)
