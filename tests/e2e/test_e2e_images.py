@@ -42,7 +42,9 @@ def test_filters_and_formats(pybuild: Pybuild, write: Write) -> None:
     assert "team/app:1\nteam/app:2\n" == pybuild(*names, "--filter", "label=kind=test").out
     assert "busybox:latest\n" == pybuild(*names, "--filter", "before=team/app:1").out
     assert "" == pybuild("images", "-q", "--filter", "dangling=true").out
-    assert pybuild("images").out == pybuild("image", "ls", "--no-trunc=false").out
+    table = "table {{.Repository}} {{.Tag}} {{.ID}} {{.Size}}"
+    listed = pybuild("image", "ls", "--no-trunc=false", "--format", table).out
+    assert pybuild("images", "--format", table).out == listed
     assert "test 4\n" == (
         pybuild("image", "inspect", "-f", '{{.Config.Labels.kind}} {{len "four"}}', "team/app:1").out
     )
