@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -199,6 +198,8 @@ def _placed(output: Output, values: Mapping[str, str], text: str) -> Output:
 
 def _values(text: str) -> dict[str, str]:
     """CSV as buildx reads it; without any key it is a folder, or a tar on standard output."""
+    import csv
+
     try:
         (fields,) = csv.reader([text], strict=True) if "\n" not in text else ([],)
     except (csv.Error, ValueError) as error:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from builder.core.digest import Digest
 from builder.core.errors import Kind, PybuildError
@@ -24,6 +25,9 @@ from builder.exporter.annotations import (
 )
 from builder.exporter.layers import Layers
 from builder.exporter.packed import COMPRESSIONS, PackedImage, PackOptions
+
+if TYPE_CHECKING:  # an image that only stays in the store is not packed
+    from builder.exporter.pack import Packer
 
 # These leave an image in the store, the others only what they write.
 _KEPT = ("image", "registry", "load")
@@ -143,9 +147,13 @@ class Exporter:
     def __init__(self, engine: Engine, job: Job, layers: Layers, tags: Sequence[Reference]) -> None:
         self._engine = engine
         self._job = job
-        self._packer = engine.packer(layers)
+        self._layers = layers
         self._tags = tuple(tags)
         self._packed: dict[PackOptions, PackedImage] = {}
+
+    @cached_property
+    def _packer(self) -> Packer:
+        return self._engine.packer(self._layers)
 
     def export(self, image: Digest, top: str, outputs: Outputs) -> Exported:
         """Raises what the outputs do; those before have been written by then."""

@@ -17,7 +17,6 @@ from builder.core.mount import Mount
 from builder.fs.select import Match, select
 from builder.fs.tree import Entry, StackedTree, resolve
 from builder.llb.ops import CacheMount, ExecOp, InputMount, SecretMount, SshMount, TmpfsMount
-from builder.ops.owner import user_of
 from builder.ops.results import Result, snapshot_of
 from builder.store.interface import ActiveSnapshot, CacheMountRequest, CacheMounts, Snapshotter
 
@@ -257,6 +256,8 @@ class _Maker:
 
     def _inherit(self, path: Path, mount: CacheMount) -> None:
         """A new cache is its user's, or has owner and mode of the directory that it lies over."""
+        from builder.ops.owner import user_of
+
         number = self._op.mounts[0].input
         if number < 0:
             return

@@ -56,6 +56,11 @@ def test_builder_itself_imports_nothing() -> None:
         ("builder.cache.sqlite", "sqlite3 urllib3 msgspec"),
         ("builder.store.interface", "sqlite3 xxhash zstandard"),
         ("builder.store.database", "zstandard isal urllib3"),
+        (
+            "builder.engine.build",
+            "csv builder.exporter.pack builder.fs.editor builder.fs.tar builder.ops.owner builder.sandbox",
+        ),
+        ("builder.cli.build", "csv builder.engine.build"),
         ("builder.engine.assemble", "networkx lark urllib3 ssl msgspec zstandard"),
     ],
 )
