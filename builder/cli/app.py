@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 # name → where it is, and a line of help. A command's module is imported when the command is run.
 COMMANDS = {
     "build": ("builder.cli.build:build", "Build an image from a Dockerfile."),
+    "verify": ("builder.cli.verify:verify", "Build again and say what came out otherwise."),
     "check": ("builder.cli.check:check", "Check a Dockerfile without building it."),
     "run": ("builder.cli.container:run", "Run a command in a new container."),
     "ps": ("builder.cli.container:ps", "List containers."),
@@ -60,10 +61,11 @@ def run(arguments: Sequence[str], launcher: Launcher | None = None) -> int:
     app = make_app([name] if name in COMMANDS else list(COMMANDS))
     command = typer.main.get_command(app)
     arguments = list(arguments)
-    if name == "build":
+    if name in ("build", "verify"):
         from builder.cli.build import normalise, refuse_unbuilt
 
-        refuse_unbuilt(command)
+        if name == "build":
+            refuse_unbuilt(command)
         arguments = normalise(arguments)
     elif name in COMMANDS:
         arguments = _switched(arguments, command.commands[name])  # type: ignore[attr-defined]  # it is a group

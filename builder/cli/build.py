@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperOption
@@ -21,6 +23,7 @@ from builder.cli.output_options import (
     read_outputs,
     write_metadata,
 )
+from builder.cli.render.base import Renderer
 from builder.cli.render.text import counted
 from builder.cli.step_options import (
     AddHost,
@@ -40,9 +43,11 @@ from builder.cli.step_options import (
     ShmSize,
     Ulimits,
 )
-from builder.cli.step_values import ArgumentFileNotFound, limits_of, lines_of, names_of, settings_of
 from builder.core.errors import Kind, PybuildError, Unsupported
 from builder.core.platform import Platform
+
+if TYPE_CHECKING:  # --help does without
+    from builder.engine.build import BuildSource
 
 # Options of `docker buildx build` that have no effect yet: refused by name. True: they take a value.
 UNBUILT = {
@@ -156,26 +161,12 @@ def build(
     ] = False,
 ) -> None:
     """Build an image from a Dockerfile."""
-    from builder.cli.build_session import read_secrets, read_ssh
-    from builder.engine.build import DEFAULT_PARALLELISM, BuildRequest, BuildSource
+    given = dict(locals())
+    from builder.cli.build_request import request_of
+    from builder.engine.build import BuildSource
     from builder.engine.build import build as run_build
     from builder.engine.recorder import Recorder
 
-    if no_cache and no_cache_filter:
-        raise InvalidOption(
-            "--no-cache and --no-cache-filter exclude each other", hint="leave one of them out"
-        )
-    limits = limits_of(
-        memory=memory,
-        memory_swap=memory_swap,
-        cpus=cpus,
-        cpu_shares=cpu_shares,
-        cpuset_cpus=cpuset_cpus,
-        cpuset_mems=cpuset_mems,
-        cpu_period=cpu_period,
-        cpu_quota=cpu_quota,
-        pids_limit=pids_limit,
-    )
     read = read_outputs(
         outputs,
         annotations,
@@ -185,33 +176,9 @@ def build(
         environ=os.environ,
     )
     recorder, source = Recorder(os.environ), BuildSource()
-    request = BuildRequest(
-        context=path,
-        file=file,
-        named_contexts=_named_contexts(build_contexts or ()),
-        tags=tags or (),
-        target=target,
-        build_args=build_args_of(
-            [EPOCH, *_argument_lines(build_arg_files or (), recorder), *(build_args or ())],
-            recorder.environment,
-        ),
-        labels=_pairs(labels or ()),
-        pull=choice("--pull", pull, ("missing", "always", "never"), {"true": "always", "false": "missing"}),
-        network=_network(network),
-        platform=platform_of(platform or ()),
-        is_cache_ignored=no_cache,
-        uncached_stages=names_of(no_cache_filter),
-        settings=settings_of(
-            hosts=add_host,
-            ulimits=ulimits,
-            shm_size=shm_size,
-            limits=limits,
-            cgroup_parent=cgroup_parent,
-            allow=allow,
-        ),
-        secrets=read_secrets(secrets or (), os.environ),
-        ssh=read_ssh(ssh or (), os.environ),
-        parallelism=jobs or DEFAULT_PARALLELISM,
+    request = request_of(given, recorder)
+    request = replace(
+        request,
         rewrites_timestamps=rewrite_timestamp or read.rewrites_timestamps,
         outputs=read.outputs,
     )
@@ -220,15 +187,11 @@ def build(
 
         report(context, request, recorder, "text")
         return
-    with rendered("quiet" if quiet else progress, lambda name: source.data) as renderer:
-        try:
-            with opened(context, renderer) as engine:
-                outcome = run_build(engine, request, recorder, source, renderer)
-        except BaseException as error:
-            renderer.close()
-            failed = renderer.failed_steps[0] if renderer.failed_steps else None
-            shown = (renderer.step_name(failed), renderer.failure_tail(failed)) if failed else None
-            raise WithSource(error, source.data, shown) from error
+    with (
+        explained("quiet" if quiet else progress, source) as renderer,
+        opened(context, renderer) as engine,
+    ):
+        outcome = run_build(engine, request, recorder, source, renderer)
     if iidfile is not None:
         iidfile.write_text(str(outcome.image))
     if metadata_file is not None:
@@ -241,6 +204,19 @@ def build(
         if renderer.findings:
             typer.echo(counted(renderer.findings, "warning") + " found by the build checks", err=True)
         typer.echo(f"built {outcome.image}{named}", err=True)
+
+
+@contextmanager
+def explained(mode: str, source: BuildSource) -> Iterator[Renderer]:
+    """A renderer; an error of the block gets the Dockerfile and what the failing step said."""
+    with rendered(mode, lambda name: source.data) as renderer:
+        try:
+            yield renderer
+        except BaseException as error:
+            renderer.close()
+            failed = renderer.failed_steps[0] if renderer.failed_steps else None
+            shown = (renderer.step_name(failed), renderer.failure_tail(failed)) if failed else None
+            raise WithSource(error, source.data, shown) from error
 
 
 def normalise(arguments: Sequence[str]) -> list[str]:
@@ -288,33 +264,6 @@ def _refuse(name: str) -> Any:
     return callback
 
 
-def _named_contexts(given: Sequence[str]) -> Mapping[str, str]:
-    from builder.engine.inputs import named_context
-
-    found = {}
-    for argument in given:
-        name, equals, value = argument.partition("=")
-        if not name or not equals or not value:
-            raise InvalidOption(
-                f'--build-context "{argument}" is incomplete', hint="write it as NAME=folder, or NAME=address"
-            )
-        found[named_context(name)] = value
-    return found
-
-
-def _argument_lines(files: Sequence[Path], recorder: Any) -> list[str]:
-    lines: list[str] = []
-    for file in files:
-        try:
-            data = recorder.read_file(file)
-        except OSError as error:
-            raise ArgumentFileNotFound(f'cannot read "{file}": {error.strerror}') from error
-        if data is None:
-            raise ArgumentFileNotFound(f'there is no file "{file}"', hint="--build-arg-file names it")
-        lines += lines_of(data)
-    return lines
-
-
 def build_args_of(given: Sequence[str], environment: Any) -> Mapping[str, str]:
     found = {}
     for argument in given:
@@ -328,20 +277,6 @@ def build_args_of(given: Sequence[str], environment: Any) -> Mapping[str, str]:
             if inherited is not None:
                 found[name] = inherited
     return found
-
-
-def _pairs(labels: Sequence[str]) -> Mapping[str, str]:
-    found = {}
-    for label in labels:
-        name, _, value = label.partition("=")
-        if not name:
-            raise InvalidOption(f'--label "{label}" has no name', hint="write it as NAME=value")
-        found[name] = value
-    return found
-
-
-def _network(mode: str | None) -> str | None:
-    return None if mode is None else choice("--network", mode, ("default", "host", "none"), {})
 
 
 def choice(option: str, value: str, choices: Sequence[str], aliases: Mapping[str, str]) -> Any:

@@ -25,6 +25,7 @@ from builder.store.state import StateDir
 
 if TYPE_CHECKING:  # loaded by those commands only that need them
     from builder.core.platform import Platform
+    from builder.engine.lent import Lender
     from builder.executor.interface import Executor
     from builder.exporter.layers import Layers
     from builder.exporter.pack import Packer
@@ -52,6 +53,7 @@ class Engine:
         self.snapshots = OverlaySnapshotter(state, database, self._unpack)
         self.forms = LocalLayerForms(database, self.content)
         self._stack = stack
+        self._lender: Lender | None = None
         self._starting = threading.Lock()
         self._executor: Executor | None = None
         self._launcher: Launcher | None = None
@@ -59,10 +61,12 @@ class Engine:
 
     @classmethod
     @contextlib.contextmanager
-    def open(cls, config: Config, job: Job, *, launcher: Launcher | None = None) -> Iterator[Engine]:
+    def open(
+        cls, config: Config, job: Job, *, launcher: Launcher | None = None, lender: Lender | None = None
+    ) -> Iterator[Engine]:
         """Holds the store's shared lock inside the block, and leaves no process behind it.
 
-        ``launcher`` is one that was started early; the block ends it.
+        ``launcher`` is one that was started early; the block ends it. Base images are those of ``lender``.
         """
         with (
             StateDir.open(config.root) as state,
@@ -70,6 +74,7 @@ class Engine:
             contextlib.ExitStack() as stack,
         ):
             engine = cls(config, state, database, job, stack)
+            engine._lender = lender
             if launcher is not None:
                 engine._launcher = stack.enter_context(launcher)
             state.sweep(lambda name: not engine.snapshots.is_known(name))
@@ -82,6 +87,10 @@ class Engine:
     @cached_property
     def sources(self) -> ImageSource:
         """Images by name; a command that finds everything in the store needs none of it."""
+        if self._lender is not None:
+            from builder.engine.lent import LentImages
+
+            return LentImages(self._lender, self)
         from builder.source.image import RegistryImages
 
         return RegistryImages(lambda: self.registry, self.content, self.images, self.snapshots)

@@ -83,6 +83,13 @@ class LocalContentStore:
                 writer.commit(expected=digest)
         return digest
 
+    def link(self, digest: Digest, origin: LocalContentStore) -> None:
+        """Have a blob of another store on the same file system, without a copy. Raises BlobNotFound."""
+        try:
+            os.link(origin.path(digest), self.path(digest))
+        except FileNotFoundError as error:
+            raise BlobNotFound(digest) from error
+
     def delete(self, digest: Digest) -> None:
         """See ContentStore."""
         self.path(digest).unlink(missing_ok=True)
