@@ -20,6 +20,7 @@ COMMANDS = {
     "build": ("builder.cli.build:build", "Build an image from a Dockerfile."),
     "verify": ("builder.cli.verify:verify", "Build again and say what came out otherwise."),
     "check": ("builder.cli.check:check", "Check a Dockerfile without building it."),
+    "lock": ("builder.cli.lock:lock", "Write down what the names in a Dockerfile lead to."),
     "run": ("builder.cli.container:run", "Run a command in a new container."),
     "ps": ("builder.cli.container:ps", "List containers."),
     "rm": ("builder.cli.container:rm", "Remove containers."),

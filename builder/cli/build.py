@@ -60,7 +60,7 @@ EPOCH = "SOURCE_DATE_EPOCH"
 # Nothing of a step is left to remove, with BuildKit as here.
 _NEEDLESS = ("--rm", "--force-rm")
 # Docker's spellings of a switch: --no-cache=true.
-_SWITCHES = ("--no-cache", "--quiet", "--load", "--push", "--check", "--rewrite-timestamp")
+_SWITCHES = ("--no-cache", "--quiet", "--load", "--push", "--check", "--rewrite-timestamp", "--locked")
 
 
 class InvalidOption(PybuildError):
@@ -156,6 +156,7 @@ def build(
     load: Load = False,
     metadata_file: MetadataFile = None,
     annotations: AnnotationTexts = None,
+    locked: Annotated[bool, typer.Option("--locked", help="Fail if a name is not in the lock file.")] = False,
     check: Annotated[
         bool, typer.Option("--check", help="Build nothing: show what `pybuild check` finds.")
     ] = False,
@@ -181,6 +182,7 @@ def build(
         request,
         rewrites_timestamps=rewrite_timestamp or read.rewrites_timestamps,
         outputs=read.outputs,
+        is_locked=locked,
     )
     if check:
         from builder.cli.check import report

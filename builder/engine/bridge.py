@@ -9,6 +9,7 @@ from builder.core.image import ImageConfig
 from builder.core.job import Job
 from builder.core.platform import Platform
 from builder.core.reference import Reference
+from builder.engine.lockfile import Lock
 from builder.engine.recorder import Recorder
 from builder.frontend.interface import ResolvedImage
 from builder.source.interface import ImageSource, PullPolicy, ResolvedSource
@@ -26,10 +27,12 @@ class SourceBridge:
         recorder: Recorder,
         job: Job,
         layout: Callable[[str, Platform], ResolvedSource],
+        lock: Lock,
     ) -> None:
         """``layout`` is asked for ``PATH[:TAG|@DIGEST]`` of an OCI layout."""
         self._sources = sources
         self._layout = layout
+        self._lock = lock
         self._policy = policy
         self._recorder = recorder
         self._job = job
@@ -42,10 +45,20 @@ class SourceBridge:
         parsed = Reference.parse(reference).with_default_tag()
         known = self._resolved.get((str(parsed), platform))
         if known is None:
-            known = self._sources.resolve(parsed, platform, self._policy, self._job)
-            self._resolved[str(parsed), platform] = known
+            known = self._resolved[str(parsed), platform] = self._resolve(parsed, platform)
             self._recorder.note("reference", f"{parsed} {platform}", str(known.image.id))
         return ResolvedImage(str(parsed), known.image.id, known.config)
+
+    def _resolve(self, reference: Reference, platform: Platform) -> ResolvedSource:
+        locked = None if reference.digest is not None else self._lock.find("images", str(reference))
+        if locked is None:
+            found = self._sources.resolve(reference, platform, self._policy, self._job)
+            if found.manifest is not None:
+                self._lock.note("images", str(reference), str(found.manifest))
+            return found
+        # A digest cannot lead elsewhere meanwhile: nobody is asked for what is here.
+        policy: PullPolicy = "never" if self._policy == "never" else "missing"
+        return self._sources.resolve(reference.with_digest(Digest.parse(locked)), platform, policy, self._job)
 
     def _resolve_layout(self, reference: str, platform: Platform) -> ResolvedImage:
         known = self._resolved.get((reference, platform))

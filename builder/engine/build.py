@@ -60,6 +60,7 @@ class BuildRequest:
     secrets: Sequence[SecretSource] = ()
     ssh: Sequence[SshSource] = ()
     parallelism: int = DEFAULT_PARALLELISM
+    is_locked: bool = False  # every name must be in the lock file
     rewrites_timestamps: bool = False  # no file time of a new layer after SOURCE_DATE_EPOCH
     outputs: Outputs = Outputs()
 

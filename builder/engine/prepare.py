@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from builder.core.job import Job
 from builder.core.platform import Platform
+from builder.core.steps import as_step
 from builder.engine.assemble import Engine
 from builder.engine.bridge import SourceBridge
 from builder.engine.context import Dockerfile
 from builder.engine.inputs import Asked, Inputs, open_inputs
+from builder.engine.lockfile import Lock, LockDrift, lock_path
 from builder.engine.parses import StoredParses
 from builder.engine.recorder import Recorder
 from builder.frontend.interface import FrontendRequest
@@ -37,16 +39,19 @@ class Prepared(NamedTuple):
 
 
 @contextlib.contextmanager
-def prepare(engine: Engine, request: BuildRequest, recorder: Recorder, job: Job) -> Iterator[Prepared]:
+def prepare(
+    engine: Engine, request: BuildRequest, recorder: Recorder, job: Job, lock: Lock | None = None
+) -> Iterator[Prepared]:
     """A context that is no folder is fetched, for its Dockerfile. Raises what ``open_inputs`` raises."""
     folders: dict[str, LocalContext] = {}
     blobs: dict[str, Path] = {}
-    bridge = SourceBridge(engine.sources, request.pull, recorder, job, engine.layout)
+    lock = lock or Lock(is_strict=request.is_locked)
+    bridge = SourceBridge(engine.sources, request.pull, recorder, job, engine.layout, lock)
 
     def remote() -> RemoteSources:
         from builder.engine.remote import open_remote
 
-        return open_remote(engine, recorder, blobs)
+        return open_remote(engine, recorder, blobs, lock)
 
     resolver = OpResolver(engine.snapshots, engine.executor, folders, bridge.image, engine.caches, remote)
 
@@ -58,7 +63,25 @@ def prepare(engine: Engine, request: BuildRequest, recorder: Recorder, job: Job)
 
     asked = Asked(request.context, request.file, request.named_contexts, request.build_args)
     with open_inputs(engine, recorder, asked, folders, blobs, solve) as inputs:
+        _use_lock(lock, inputs.dockerfile, request, recorder, job)
         yield Prepared(inputs.dockerfile, _question(engine, request, inputs), bridge, resolver)
+
+
+def _use_lock(
+    lock: Lock, dockerfile: Dockerfile, request: BuildRequest, recorder: Recorder, job: Job
+) -> None:
+    if dockerfile.path is None:
+        if request.is_locked:
+            raise LockDrift(
+                "a Dockerfile that is no file of this machine has no lock file", hint="leave --locked out"
+            )
+        return
+    path = lock_path(dockerfile.path)
+    data = recorder.read_file(path)
+    if data is None:
+        lock.use(path, None)
+    else:
+        as_step("lock", f"[internal] use {path.name}", job, lambda: lock.use(path, data))
 
 
 def _question(engine: Engine, request: BuildRequest, inputs: Inputs) -> FrontendRequest:

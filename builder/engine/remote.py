@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from builder.core.job import Job
 from builder.engine.assemble import Engine
+from builder.engine.lockfile import Lock
 from builder.engine.recorder import Recorder
 from builder.ops.remote import RemoteSources
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:  # made when a step needs them
     from builder.source.interface import FileSource, GitSource
 
 
-def open_remote(engine: Engine, recorder: Recorder, blobs: Mapping[str, Path]) -> RemoteSources:
+def open_remote(engine: Engine, recorder: Recorder, blobs: Mapping[str, Path], lock: Lock) -> RemoteSources:
     """``blobs`` are files of scratch that the request brought, by digest."""
 
     @cache
@@ -27,8 +28,12 @@ def open_remote(engine: Engine, recorder: Recorder, blobs: Mapping[str, Path]) -
 
         def note(url: str, digest: str) -> None:
             recorder.note("url", url, digest)
+            lock.note("urls", url, digest)
 
-        return HttpFiles(engine.web, engine.database, engine.state.scratch, note)
+        def locked(url: str) -> str | None:
+            return lock.find("urls", url)
+
+        return HttpFiles(engine.web, engine.database, engine.state.scratch, note, locked=locked)
 
     @cache
     def git() -> GitSource:
@@ -36,6 +41,7 @@ def open_remote(engine: Engine, recorder: Recorder, blobs: Mapping[str, Path]) -
 
         def note(reference: str, commit: str) -> None:
             recorder.note("commit", reference, commit)
+            lock.note("git", reference, commit)
 
         return GitRepositories(
             engine.state.scratch,
@@ -43,6 +49,7 @@ def open_remote(engine: Engine, recorder: Recorder, blobs: Mapping[str, Path]) -
             path=engine.config.path,
             proxies=engine.config.proxies,
             agent=_agent,
+            locked=lambda reference: lock.find("git", reference),
         )
 
     return RemoteSources(files, git, blobs)

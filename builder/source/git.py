@@ -15,7 +15,14 @@ from builder.core.gitref import GitReference
 from builder.core.job import Job
 from builder.fs.tree import DirectoryTree, resolve
 from builder.source.gitcli import PROTOCOLS, GitProgram
-from builder.source.interface import GitFailed, GitNotInstalled, GitRefNotFound, SourceChanged
+from builder.source.interface import (
+    GitFailed,
+    GitNotInstalled,
+    GitRefNotFound,
+    Locked,
+    SourceChanged,
+    nothing_locked,
+)
 from builder.source.secrets import secret_line
 
 _PEELED = "^{}"  # what ls-remote appends to a tag object's name, for the commit that it means
@@ -39,6 +46,7 @@ class GitRepositories:
         path: str,
         proxies: Mapping[str, str],
         agent: Agent = _no_agent,
+        locked: Locked = nothing_locked,
     ) -> None:
         """``agent`` serves the socket of the build's SSH agent, if it has one, in a directory."""
         self._scratch = scratch
@@ -46,6 +54,7 @@ class GitRepositories:
         self._path = path
         self._proxies = proxies
         self._agent = agent
+        self._locked = locked
         self._lock = threading.Lock()
         self._pins: dict[GitReference, tuple[str, str]] = {}  # → object, the full name of the ref
 
@@ -55,6 +64,10 @@ class GitRepositories:
         if pinned:
             self._note(reference.shown, pinned)
             return pinned
+        locked = self._locked(reference.shown)
+        if locked is not None and locked.startswith(reference.commit):
+            self._note(reference.shown, locked)
+            return locked
         asked = reference._replace(subdirectory="", has_submodules=True, has_commit_times=False)
         with self._lock:
             known = self._pins.get(asked)

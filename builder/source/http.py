@@ -17,7 +17,7 @@ from builder.core.digest import Digest, DigestMismatch
 from builder.core.events import StepProgress
 from builder.core.job import Job
 from builder.core.weburl import shown
-from builder.source.interface import FilePin, RemoteFile, SourceChanged, seconds_of
+from builder.source.interface import FilePin, Locked, RemoteFile, SourceChanged, nothing_locked, seconds_of
 from builder.source.secrets import has_secret, secret_line
 from builder.store.interface import Rows
 
@@ -70,12 +70,14 @@ class HttpFiles:
         note: Callable[[str, str], object],
         *,
         limit: int = MAX_SIZE,
+        locked: Locked = nothing_locked,
     ) -> None:
         self._open_web = web
         self._rows = rows
         self._scratch = scratch
         self._note = note
         self._limit = limit
+        self._locked = locked
         self._lock = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
         self._fetched: dict[str, _Fetched] = {}
@@ -86,6 +88,10 @@ class HttpFiles:
         if file.checksum is not None:
             self._note(shown(file.url), str(file.checksum))
             return FilePin(file.checksum)
+        locked = self._locked(shown(file.url))
+        if locked is not None:
+            self._note(shown(file.url), locked)
+            return FilePin(Digest.parse(locked))
         with self._one(file.url):
             found = self._fetched.get(file.url)
             if found is None:
@@ -108,6 +114,11 @@ class HttpFiles:
             path.unlink()
         if file.checksum is not None:
             raise DigestMismatch(file.checksum, found.pin.digest, what=f'"{shown(file.url)}"')
+        if self._locked(shown(file.url)) is not None:
+            raise SourceChanged(
+                f'"{shown(file.url)}" is not the file that was locked',
+                hint="look at what changed, then pybuild lock --update with that address",
+            )
         raise SourceChanged(
             f'"{shown(file.url)}" changed during the build', hint="build again, or pin it with --checksum"
         )

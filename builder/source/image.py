@@ -169,7 +169,7 @@ class RegistryImages:
         self._images.add_manifest(reference, top.digest, image.id)
         if reference.digest is None:
             self._images.tag(reference, image.id)
-        return ResolvedSource(reference, image, config)
+        return ResolvedSource(reference, image, config, top.digest)
 
     def _manifest(
         self, top: FetchedManifest, reference: Reference, platform: Platform, job: Job

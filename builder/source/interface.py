@@ -44,6 +44,7 @@ class ResolvedSource(NamedTuple):
     reference: Reference
     image: Image
     config: ImageConfig
+    manifest: Digest | None = None  # or index, that the registry gave by this name; None: not asked
 
 
 class ImageSource(Protocol):
@@ -73,6 +74,14 @@ class LocalContext(NamedTuple):
     rules: IgnoreRules | None
     stat_cache: StatCache | None
     seen: Callable[[ContentRecord], None]  # told what was read of it
+
+
+Locked = Callable[[str], str | None]  # what a lock file has for a name
+
+
+def nothing_locked(name: str) -> str | None:
+    """A Locked without entries."""
+    return None
 
 
 class SourceChanged(PybuildError):
