@@ -182,7 +182,6 @@ def build(
         request,
         rewrites_timestamps=rewrite_timestamp or read.rewrites_timestamps,
         outputs=read.outputs,
-        is_locked=locked,
     )
     if check:
         from builder.cli.check import report

@@ -55,6 +55,7 @@ def request_of(given: Mapping[str, Any], recorder: Recorder) -> BuildRequest:
         ssh=read_ssh(get("ssh") or (), os.environ),
         parallelism=get("jobs") or DEFAULT_PARALLELISM,
         rewrites_timestamps=bool(get("rewrite_timestamp")),
+        is_locked=bool(get("locked")),
     )
 
 
