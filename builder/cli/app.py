@@ -30,7 +30,7 @@ COMMANDS = {
     "tag": ("builder.cli.image_change:tag", "Give an image another name."),
     "rmi": ("builder.cli.image_change:rmi", "Remove images."),
     "image prune": ("builder.cli.image_change:image_prune", "Remove images that have no name."),
-    "pull": ("builder.cli.archive:pull", "Fetch an image from a registry."),
+    "pull": ("builder.cli.pull:pull", "Fetch an image from a registry."),
     "push": ("builder.cli.registry:push", "Send an image to a registry."),
     "login": ("builder.cli.registry:login", "Log in to a registry."),
     "logout": ("builder.cli.registry:logout", "Log out of a registry."),
@@ -47,8 +47,8 @@ COMMANDS = {
 IMAGE_COMMANDS = {
     "build": ["build"], "history": ["history"], "import": ["import"],
     "inspect": ["inspect", "--type=image"], "load": ["load"],
-    "ls": ["images"], "list": ["images"], "prune": ["image prune"], "pull": ["pull"], "rm": ["rmi"],
-    "remove": ["rmi"], "save": ["save"], "tag": ["tag"],
+    "ls": ["images"], "list": ["images"], "prune": ["image prune"], "pull": ["pull"], "push": ["push"],
+    "rm": ["rmi"], "remove": ["rmi"], "save": ["save"], "tag": ["tag"],
 }  # fmt: skip
 
 # Options of the program itself that take a value, before the command's name.

@@ -1,4 +1,4 @@
-"""`pull`, `save`, `load`."""
+"""`save`, `load`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import Annotated
 
 import typer
 
-from builder.cli.context import opened, rendered
+from builder.cli.context import opened
 from builder.core.errors import Kind, PybuildError
-from builder.core.platform import Platform
 
 
 class NoOutput(PybuildError):
@@ -18,24 +17,6 @@ class NoOutput(PybuildError):
 
     kind = Kind.INVALID
     code = "no-output"
-
-
-def pull(
-    context: typer.Context,
-    names: Annotated[list[str], typer.Argument(metavar="IMAGE...")],
-    platform: Annotated[
-        str | None, typer.Option("--platform", metavar="OS/ARCH", help="Another platform's image.")
-    ] = None,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only names.")] = False,
-) -> None:
-    """Fetch images from a registry."""
-    from builder.engine.images import pull as pull_image
-
-    wanted = Platform.parse(platform) if platform else Platform.host()
-    with rendered("quiet" if quiet else "auto") as renderer, opened(context, renderer) as engine:
-        pulled = [pull_image(engine, name, wanted) for name in names]
-    for reference, _ in pulled:
-        print(reference)
 
 
 def save(

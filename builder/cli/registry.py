@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from builder.cli.content_trust import DisableContentTrust, refuse_content_trust
 from builder.cli.context import opened, rendered, settings_of
 from builder.core.errors import Kind, PybuildError
 
@@ -25,13 +26,12 @@ def push(
         bool, typer.Option("-a", "--all-tags", help="Every tag of the repository that is here.")
     ] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only the name.")] = False,
-    disable_content_trust: Annotated[
-        bool, typer.Option("--disable-content-trust", help="Images are never signed: changes nothing.")
-    ] = False,
+    disable_content_trust: DisableContentTrust = True,
 ) -> None:
     """Send an image to a registry."""
     from builder.engine.push import push as push_image
 
+    refuse_content_trust(is_disabled=disable_content_trust)
     with rendered("quiet" if quiet else "auto") as renderer, opened(context, renderer) as engine:
         pushed = push_image(engine, name, all_tags=all_tags)
     for reference, digest, size in pushed:

@@ -1,4 +1,4 @@
-"""Images that come and go: pull, save, load."""
+"""Images in archives: save, load."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from builder.core.digest import Digest
-from builder.core.platform import Platform
 from builder.core.reference import InvalidReference, Reference
 from builder.engine.assemble import Engine
 from builder.exporter.archive import DirectoryTarget, SavedImage, write_tar
@@ -20,14 +19,6 @@ from builder.store.interface import Image
 
 # Layers of the store leave uncompressed and unstored, pulled ones as they came.
 _AS_IT_IS = PackOptions(compression="uncompressed", is_plain_stored=False)
-
-
-def pull(engine: Engine, name: str, platform: Platform) -> tuple[Reference, Digest]:
-    """Bring an image with all its layers; the name and the image's id."""
-    reference = Reference.parse(name).with_default_tag()
-    source = engine.sources.resolve(reference, platform, "always", engine.job)
-    engine.bring_layers(source.image.snapshot)
-    return reference, source.image.id
 
 
 def save(engine: Engine, names: Sequence[str], output: Path | None, *, is_directory: bool) -> None:

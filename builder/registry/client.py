@@ -28,6 +28,7 @@ from builder.registry.interface import (
 from builder.registry.manifest import parse_manifest
 from builder.registry.receive import BlobReceiver
 from builder.registry.retry import EndpointFailed
+from builder.registry.tags import tags_at
 from builder.registry.words import printable
 
 # What the distribution specification lets a registry refuse to store.
@@ -100,6 +101,14 @@ class HttpRegistryClient:
             return found or self.fetch_manifest(reference, cancel=cancel).digest
         except ManifestNotFound:
             return None
+
+    def tags(self, reference: Reference, *, cancel: Cancel | None = None) -> list[str]:
+        check_reference(reference)
+
+        def attempt(endpoint: Endpoint) -> list[str]:
+            return tags_at(self._exchange, endpoint, reference, cancel)
+
+        return self._anywhere(reference, attempt, cancel=cancel)
 
     def fetch_blob(
         self,

@@ -186,6 +186,12 @@ class RegistryClient(Protocol):
         Raises RegistryDenied, RegistryUnavailable.
         """
 
+    def tags(self, reference: Reference, *, cancel: Cancel | None = None) -> list[str]:
+        """Every tag of the repository of ``reference``, in the registry's order.
+
+        Raises ManifestNotFound if there is no such repository, RegistryDenied, RegistryUnavailable.
+        """
+
     def fetch_blob(
         self,
         reference: Reference,

@@ -104,6 +104,40 @@ def test_all_tags(pybuild: Pybuild, registry: FakeRegistry, image: str) -> None:
     assert "image-not-found" in pybuild("push", f"{registry.host}/nosuch", code=1).err
 
 
+def test_pull_says_what_docker_says(
+    pybuild: Pybuild, other: Pybuild, registry: FakeRegistry, image: str
+) -> None:
+    """The digest of the registry, whether anything is new, and last the full name; with -q only that."""
+    digest = pybuild("push", image).out.split()[2]
+    first, second = other("pull", image).out, other("pull", image).out
+
+    assert first.splitlines() == [
+        "1: Pulling from team/app", f"Digest: {digest}", f"Status: Downloaded newer image for {image}", image,
+    ]  # fmt: skip
+    assert second.splitlines()[2:] == [f"Status: Image is up to date for {image}", image]
+    assert other("pull", "-q", "--disable-content-trust", image).out == f"{image}\n"
+    assert "unsupported" in other("pull", "--disable-content-trust=false", image, code=1).err
+    assert "unsupported" in pybuild("push", "--disable-content-trust=false", image, code=1).err
+
+
+def test_pull_of_all_tags(pybuild: Pybuild, other: Pybuild, registry: FakeRegistry, image: str) -> None:
+    """Each tag of the repository is here afterwards, and told of; the last line names the repository."""
+    pybuild("push", image)
+    repository = image.removesuffix(":1")
+    for tag in ("2", "3"):
+        pybuild("tag", image, f"{repository}:{tag}")
+        pybuild("push", "-q", f"{repository}:{tag}")
+    registry.tags_on_a_page = 2
+    said = other("image", "pull", "-a", repository).out.splitlines()
+
+    assert [line for line in said if "Pulling" in line] == [f"{n}: Pulling from team/app" for n in "123"]
+    assert said[-2:] == [f"Status: Downloaded newer image for {repository}", repository]
+    assert other.inspect(image)["RepoTags"] == [f"{repository}:{n}" for n in "123"]
+    assert other("pull", "-aq", repository).out == f"{repository}\n"
+    assert "leave out" in other("pull", "-a", image, code=1).err
+    assert "manifest-not-found" in other("pull", "-a", f"{registry.host}/none", code=1).err
+
+
 SURVIVED: dict[str, Fault] = {
     "reset-while-sending": lambda r: r.cut_body("PATCH", 1 << 20),
     "answers-lost": all_of(

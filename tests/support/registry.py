@@ -98,6 +98,7 @@ class FakeRegistry:
         self.serves_ranges = True
         self.sends_digest_header = True
         self.token_lifetime_s = 300
+        self.tags_on_a_page = 100
         self._blobs: dict[tuple[str, str], bytes] = {}
         self._manifests: dict[tuple[str, str], _Stored] = {}
         self.uploads = Uploads(self._blobs)
@@ -358,6 +359,9 @@ class FakeRegistry:
         upload = re.fullmatch(r"/v2/(.+)/blobs/uploads/([^/]*)", path)
         if upload is not None:
             return Answer(*self.uploads.answer(Request(*request), upload[1], upload[2]))
+        listed = re.fullmatch(r"/v2/(.+)/tags/list", path)
+        if listed is not None:
+            return self._tags(listed[1], parse_qs(urlsplit(request.path).query))
         match = re.fullmatch(r"/v2/(.+)/(manifests|blobs)/([^/]+)", path)
         if match is None:
             return (
@@ -369,6 +373,17 @@ class FakeRegistry:
         if kind == "manifests" and request.method == "PUT":
             return self._put_manifest(name, key, request)
         return self._manifest(name, key) if kind == "manifests" else self._blob(name, key, request)
+
+    def _tags(self, name: str, query: Mapping[str, list[str]]) -> Answer:
+        """At most ``tags_on_a_page``, and where the next ones are."""
+        tags = sorted(key for where, key in self._manifests if where == name and ":" not in key)
+        if not tags:
+            return _error(404, "NAME_UNKNOWN", "repository name not known to registry")
+        rest = [tag for tag in tags if tag > query.get("last", [""])[0]]
+        page, headers = rest[: self.tags_on_a_page], {"Content-Type": "application/json"}
+        if len(page) < len(rest):
+            headers["Link"] = f'</v2/{name}/tags/list?last={page[-1]}>; rel="next"'
+        return Answer(200, headers, json.dumps({"name": name, "tags": page}).encode())
 
     def _put_manifest(self, name: str, key: str, request: LoggedRequest) -> Answer:
         missing = missing_of(request.body, name, {**self._blobs, **self._manifests})
@@ -404,6 +419,7 @@ class FakeRegistry:
             return 'Basic realm="fake registry"'
         if self._realm is not None and sent.removeprefix("Bearer ") not in self._tokens:
             repository = path.removeprefix("/v2/").partition("/blobs/")[0].partition("/manifests/")[0]
+            repository = repository.removesuffix("/tags/list")
             actions = "pull" if request.method in ("GET", "HEAD") else "pull,push"
             scope = f',scope="repository:{repository}:{actions}"' if repository else ""
             return f'Bearer realm="{self._realm}",service="fake"{scope}'

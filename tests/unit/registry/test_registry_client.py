@@ -372,3 +372,46 @@ def test_unparsed_references_and_digests_become_no_url(
     with pytest.raises(Exception, match="is not a digest"):
         fetch(client, registry, blob(b"", Digest("sha256", "../../admin"), 1))
     assert registry.log == []
+
+
+def test_tags_come_page_by_page(client: HttpRegistryClient, registry: FakeRegistry) -> None:
+    """All of a repository, however many a page has; none of another one, and no digests."""
+    for tag in ("1", "2", "3", "v4", "v5"):
+        registry.push_image("app", tag, [LAYER], {})
+    registry.push_image("app2", "6", [LAYER], {})
+    registry.tags_on_a_page = 2
+
+    assert client.tags(Reference.parse(f"{registry.host}/app")) == ["1", "2", "3", "v4", "v5"]
+    assert sum("tags/list" in line for line in registry.requests) == 3
+    with pytest.raises(ManifestNotFound, match="not known to registry"):
+        client.tags(Reference.parse(f"{registry.host}/none"))
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        ({}, b"no json"),
+        ({}, b"[1]"),
+        ({}, b'{"tags": ["a", 5]}'),
+        ({}, b'{"tags": ["../../../v2/other/blobs/x"]}'),
+        ({"Link": '<http://127.0.0.2:1/v2/app/tags/list?last=a>; rel="next"'}, b'{"tags": ["a"]}'),
+    ],
+)
+def test_tags_that_are_none(
+    client: HttpRegistryClient, registry: FakeRegistry, headers: dict[str, str], body: bytes
+) -> None:
+    """A list that is no list, or leads elsewhere, is an error, and nobody else is asked."""
+    registry.change("tags/list", lambda _: Answer(200, headers, body))
+
+    with pytest.raises(RegistryUnavailable, match="the list of tags"):
+        client.tags(Reference.parse(f"{registry.host}/app"))
+    assert len(registry.log) == 1
+
+
+def test_pages_of_tags_in_a_circle_end(client: HttpRegistryClient, registry: FakeRegistry) -> None:
+    """The page that was read is not read again."""
+    circle = {"Link": '</v2/app/tags/list?last=a>; rel="next"'}
+    registry.change("tags/list", lambda _: Answer(200, circle, b'{"tags": ["a"]}'))
+
+    assert client.tags(Reference.parse(f"{registry.host}/app")) == ["a"]
+    assert len(registry.log) == 2
