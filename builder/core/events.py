@@ -52,6 +52,17 @@ class StepFinished(NamedTuple):
     error: str | None  # None: it went well
     is_cancelled: bool = False
     seconds: float = 0.0  # wall time of its execution; 0 for a cached step
+    key: str | None = None  # its cache key, as far as it is known
+    is_unneeded: bool = False  # of a cached step: nobody had to look whether it was
+
+
+class StepUsage(NamedTuple):
+    """What a step took, sent before it is over; None: not known."""
+
+    step: str
+    cpu_s: float | None  # of its processes
+    peak_memory: int | None  # bytes that the largest of them had in memory
+    written: int | None  # bytes of the files that it left
 
 
 class Warned(NamedTuple):
@@ -63,7 +74,7 @@ class Warned(NamedTuple):
     rule: str | None = None  # of the build checks: the one that the Dockerfile breaks
 
 
-Event = StepQueued | StepStarted | StepLog | StepProgress | StepFinished | Warned
+Event = StepQueued | StepStarted | StepLog | StepProgress | StepFinished | StepUsage | Warned
 
 
 class Progress(Protocol):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +17,8 @@ from builder.core.limits import StepSettings
 from builder.core.platform import Platform
 from builder.core.reference import Reference
 from builder.engine.assemble import Engine
+from builder.engine.history.collect import recorded
+from builder.engine.history.shelf import BuildShelf
 from builder.engine.logs import LoggingProgress
 from builder.engine.outputs import Exported, Exporter, Outputs
 from builder.engine.prepare import prepare
@@ -36,8 +37,6 @@ from builder.source.interface import PullPolicy
 
 # "Unlimited" as in BuildKit, short of what threads and pipes cost: a step mostly waits for its process.
 DEFAULT_PARALLELISM = 256
-
-_KEPT_RECORDS = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,12 +101,13 @@ def build(
     """Build, tag, record. ``engine.job`` must send its events to ``progress``."""
     tags = tuple(Reference.parse(tag).with_default_tag() for tag in request.tags)
     request.outputs.check(tags)
-    started_at, build_id = time.time(), os.urandom(8).hex()
+    build_id, shelf = os.urandom(8).hex(), BuildShelf(engine.database, engine.state)
     recorder.note("version", "pybuild", __version__)
     with contextlib.ExitStack() as stack:
-        logged = stack.enter_context(LoggingProgress(progress, engine.state.logs / build_id))
+        logged = stack.enter_context(LoggingProgress(progress, shelf.logs(build_id)))
+        record = stack.enter_context(recorded(shelf, build_id, request, recorder, source, logged))
         session = stack.enter_context(open_session(request.secrets, request.ssh))
-        job = Job(build_id, session, logged, engine.job.cancel)
+        job = Job(build_id, session, record, engine.job.cancel)
         prepared = stack.enter_context(prepare(engine, request, recorder, job))
         source.name, source.data = prepared.dockerfile.name, prepared.dockerfile.data
         converted = DockerfileFrontend().convert(prepared.question, prepared.bridge)
@@ -121,8 +121,11 @@ def build(
         final = _chain_of(converted.definition)
 
         def on_result(digest: Digest, results: Sequence[Result]) -> None:
+            if not isinstance(results[0], SnapshotResult):
+                return
+            record.note_result(str(digest), results[0].name)
             # The layers of the image are hashed beside the steps that come after them.
-            if digest in final and isinstance(results[0], SnapshotResult):
+            if digest in final:
                 layers.prefetch(clamped(results[0].name))
 
         with layers:
@@ -138,7 +141,7 @@ def build(
             engine.bring_layers(top)
             top = clamped(top)
             image = _publish(engine, layers, converted, top, request.outputs, tags)
-            _record(engine, job, started_at, recorder, image, tags)
+            record.note_image(str(image), tags)
             exported = Exporter(engine, job, layers, tags).export(image, top, request.outputs)
     return BuildOutcome(image, tags, exported, build_id)
 
@@ -172,22 +175,6 @@ def _publish(
         for tag in named:
             engine.images.tag(tag, image)
     return image
-
-
-def _record(
-    engine: Engine, job: Job, started_at: float, recorder: Recorder, image: Digest, tags: Sequence[Reference]
-) -> None:
-    """What this build read and made; the oldest records go."""
-    document = {"image": str(image), "tags": [str(tag) for tag in tags], "seen": recorder.seen()}
-    with engine.database.transaction():
-        engine.database.run(
-            "INSERT INTO builds (id, started_at, record) VALUES (?, ?, ?)",
-            (job.id, started_at, json.dumps(document).encode("utf-8", "surrogateescape")),
-        )
-        engine.database.run(
-            "DELETE FROM builds WHERE id NOT IN (SELECT id FROM builds ORDER BY started_at DESC LIMIT ?)",
-            (_KEPT_RECORDS,),
-        )
 
 
 def _check_platforms(definition: Definition) -> None:

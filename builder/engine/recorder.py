@@ -12,6 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from builder.core.digest import Digest
+from builder.core.secretnames import looks_secret
+
 if TYPE_CHECKING:
     from builder.fs.contenthash import ContentRecord
 
@@ -52,7 +55,13 @@ class Recorder:
     def environment(self, name: str) -> str | None:
         """An environment variable of the caller."""
         value = self._environ.get(name)
-        self.note("environment", name, "unset" if value is None else f"={value}")
+        if value is None:
+            said = "unset"
+        elif looks_secret(name):
+            said = str(Digest.of(value.encode("utf-8", "surrogateescape")))
+        else:
+            said = f"={value}"
+        self.note("environment", name, said)
         return value
 
     def note(self, kind: str, name: str, value: str) -> None:

@@ -402,11 +402,27 @@ class _Run(Generic[R]):
             if step.vertex.name:
                 self._job.progress.emit(StepStarted(str(step.digest), step.started_at))
 
-    def _emit_finished(self, step: _Step[R], *, error: str | None = None, is_cancelled: bool = False) -> None:
+    def _emit_finished(
+        self,
+        step: _Step[R],
+        *,
+        error: str | None = None,
+        is_cancelled: bool = False,
+        is_unneeded: bool = False,
+    ) -> None:
         now = time.time()
         seconds = now - step.started_at if step.started_at else 0.0
         self._job.progress.emit(
-            StepFinished(str(step.digest), now, step.is_cached, error, is_cancelled, seconds)
+            StepFinished(
+                str(step.digest),
+                now,
+                step.is_cached,
+                error,
+                is_cancelled,
+                seconds,
+                None if step.key is None else str(step.key),
+                is_unneeded,
+            )
         )
 
     def _report_cached(self, *, is_over: bool = False) -> None:
@@ -429,8 +445,8 @@ class _Run(Generic[R]):
             is_unneeded = step.digest in covered or (is_over and step.results is None)
             if is_unneeded and step.vertex.name and step.digest not in self._reported:
                 self._reported.add(step.digest)
-                step.is_cached = True
-                self._emit_finished(step)
+                is_hit, step.is_cached = step.is_cached, True
+                self._emit_finished(step, is_unneeded=not is_hit)
 
 
 def _memo_name(step: _Step[R], index: int) -> str:

@@ -16,6 +16,7 @@ from builder.core.events import (
     StepProgress,
     StepQueued,
     StepStarted,
+    StepUsage,
     Warned,
 )
 
@@ -122,6 +123,8 @@ class Renderer:
                     step.items[event.item] = event
             case StepFinished():
                 self._take_end(self._step(event.step), event)
+            case StepUsage():
+                pass  # for the record
             case Warned():
                 if event not in self._warnings and len(self._warnings) < _MOST_WARNINGS:
                     self._warnings[event] = None

@@ -7,6 +7,7 @@ import re
 from builder.core.errors import PybuildError
 from builder.core.location import Location
 from builder.core.platform import Platform
+from builder.core.secretnames import looks_secret
 from builder.frontend.dockerfile import rules
 from builder.frontend.dockerfile.instructions import (
     Arg,
@@ -27,10 +28,6 @@ from builder.frontend.dockerfile.rules import Rule
 from builder.frontend.dockerfile.stage_state import StageState
 from builder.frontend.dockerfile.words import expand, expand_words
 
-_SECRET = re.compile(
-    r"(?:_|^)(?:apikey|auth|credentials?|key|password|pword|passwd|secret|token)(?:_|$)", re.IGNORECASE
-)
-_NO_SECRET = re.compile(r"(?:_|^)(?:public|file|version)(?:_|$)", re.IGNORECASE)
 _VARIABLE = re.compile(r"\$(?:TARGETPLATFORM|\{TARGETPLATFORM\})")
 _REMOTE = re.compile(r"https?://|(?:git|ssh)://|[\w.-]+@[\w.-]+:", re.IGNORECASE)
 
@@ -125,7 +122,7 @@ class StageChecks:
             )
 
     def _check_secret(self, node: Node, name: str, location: Location) -> None:
-        if _SECRET.search(name) and not _NO_SECRET.search(name):
+        if looks_secret(name):
             self._report(
                 rules.SECRETS_USED_IN_ARG_OR_ENV,
                 f'{node.keyword.upper()} "{name}" looks like a secret, and stays in the image',

@@ -1,0 +1,1 @@
+"""What builds did: collected from their events, kept in the store, found by id."""

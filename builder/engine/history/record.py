@@ -1,0 +1,147 @@
+"""One build, and each of its steps, as values; and how the store keeps them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from builder.core.location import Location
+from builder.engine.recorder import Seen
+
+Outcome = Literal["done", "failed", "cancelled"]
+# unneeded: what is above it was cached, so that nobody looked at it; unreached: the build ended before it.
+Status = Literal["cached", "done", "failed", "cancelled", "unneeded", "unreached"]
+STATUSES: tuple[Status, ...] = get_args(Status)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What a step took beside time; None is not known."""
+
+    cpu_s: float | None = None  # of all processes that the step's own one waited for
+    peak_memory: int | None = None  # bytes that the largest of them had in memory at once
+    written: int | None = None  # bytes of the files in the step's directory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepRecord:
+    """One step of a build as it went."""
+
+    digest: str  # of the vertex: its name within this build
+    name: str  # "[build 2/5] RUN make"
+    location: Location | None = None
+    inputs: tuple[str, ...] = ()  # digests of steps
+    text: str = ""  # the lines of the Dockerfile
+    status: Status = "unreached"
+    key: str | None = None  # the cache key, as far as it became known
+    result: str | None = None  # the name of its snapshot
+    started_at: float | None = None  # epoch seconds; None: it did not run
+    seconds: float = 0.0
+    error: str | None = None
+    cause: str | None = None  # why it ran
+    usage: Usage = Usage()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildRecord:
+    """One build: what was asked for, what it read, what it did, and how it ended."""
+
+    id: str
+    started_at: float  # epoch seconds
+    seconds: float = 0.0
+    context: str = ""  # an absolute path, or an address without its login
+    file: str | None = None  # the Dockerfile, if it was named
+    target: str | None = None
+    arguments: tuple[tuple[str, str], ...] = ()  # options that change what is built; secrets by name alone
+    outcome: Outcome = "done"
+    error_code: str | None = None
+    error: str | None = None
+    image: str | None = None
+    tags: tuple[str, ...] = ()
+    seen: tuple[Seen, ...] = ()
+    dockerfile: str = ""  # its text
+    steps: tuple[StepRecord, ...] = ()
+
+    @property
+    def project(self) -> tuple[str, str | None, str | None]:
+        """What two builds of the same thing have in common."""
+        return self.context, self.file, self.target
+
+    def encode(self) -> bytes:
+        """For the store; what equals its default, and what ``decode`` derives, is left out."""
+        document = _stated(self, _BUILD_DEFAULTS)
+        document["seen"] = self.seen
+        if self.steps:
+            document["steps"] = [_step_document(step) for step in self.steps]
+        text = json.dumps(document, separators=(",", ":"), ensure_ascii=False)
+        return text.encode("utf-8", "surrogateescape")
+
+    @classmethod
+    def decode(cls, id: str, started_at: float, data: bytes) -> BuildRecord:
+        """Also what earlier versions wrote, of which less is known."""
+        document: dict[str, Any] = json.loads(data.decode("utf-8", "surrogateescape"))
+        dockerfile = document.get("dockerfile", "")
+        lines = dockerfile.split("\n")
+        return cls(
+            id=id,
+            started_at=started_at,
+            seconds=document.get("seconds", 0.0),
+            context=document.get("context", ""),
+            file=document.get("file"),
+            target=document.get("target"),
+            arguments=tuple((name, value) for name, value in document.get("arguments", ())),
+            outcome=document.get("outcome", "done"),
+            error_code=document.get("error_code"),
+            error=document.get("error"),
+            image=document.get("image"),
+            tags=tuple(document.get("tags", ())),
+            seen=tuple(Seen(*entry) for entry in document.get("seen", ())),
+            dockerfile=dockerfile,
+            steps=tuple(_step(step, lines) for step in document.get("steps", ())),
+        )
+
+
+def _stated(value: Any, defaults: Mapping[str, Any]) -> dict[str, Any]:
+    stated = ((name, getattr(value, name), default) for name, default in defaults.items())
+    return {name: found for name, found, default in stated if found != default}
+
+
+_BUILD_DEFAULTS: dict[str, Any] = {
+    "seconds": 0.0, "context": "", "file": None, "target": None, "arguments": (), "outcome": "done",
+    "error_code": None, "error": None, "image": None, "tags": (), "dockerfile": "",
+}  # fmt: skip
+_STEP_DEFAULTS: dict[str, Any] = {
+    "digest": "", "name": "", "inputs": (), "status": "unreached", "key": None, "result": None,
+    "started_at": None, "seconds": 0.0, "error": None, "cause": None, "location": None,
+}  # fmt: skip
+_USAGE_DEFAULTS: dict[str, Any] = {"cpu_s": None, "peak_memory": None, "written": None}
+
+
+def _step_document(step: StepRecord) -> dict[str, Any]:
+    document = _stated(step, _STEP_DEFAULTS)
+    usage = _stated(step.usage, _USAGE_DEFAULTS)
+    if usage:
+        document["usage"] = usage
+    return document
+
+
+def _step(document: dict[str, Any], lines: list[str]) -> StepRecord:
+    place = document.get("location")
+    location = Location(*place) if place else None
+    return StepRecord(
+        digest=document["digest"],
+        name=document.get("name", ""),
+        location=location,
+        inputs=tuple(document.get("inputs", ())),
+        text="\n".join(lines[location.start_line - 1 : location.end_line]) if location else "",
+        status=document.get("status", "unreached"),
+        key=document.get("key"),
+        result=document.get("result"),
+        started_at=document.get("started_at"),
+        seconds=document.get("seconds", 0.0),
+        error=document.get("error"),
+        cause=document.get("cause"),
+        usage=Usage(**document.get("usage", {})),
+    )
