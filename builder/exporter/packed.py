@@ -14,7 +14,7 @@ from builder.core.descriptor import (
     Descriptor,
 )
 from builder.core.digest import Digest
-from builder.core.errors import Kind, PybuildError, Unsupported
+from builder.core.errors import Kind, PybuildError
 from builder.core.platform import Platform
 from builder.exporter.annotations import NO_ANNOTATIONS, Annotations
 
@@ -56,9 +56,7 @@ class PackOptions:
     is_plain_stored: bool = True
 
     def check(self) -> None:
-        """Before anything is packed. Raises NeedsOciTypes, Unsupported (eStargz, a level that is not)."""
-        if self.compression == "estargz":
-            raise Unsupported("eStargz layers are not built yet", hint="use gzip or zstd")
+        """Before anything is packed. Raises NeedsOciTypes, Unsupported (a level that is not)."""
         if self.level is not None and self.compression != "uncompressed":
             from builder.fs.compression import compressor_name
 

@@ -19,7 +19,9 @@ _LAST_BLOCK = b"\x03\x00"
 _AHEAD = 2
 
 
-class _Stream(Protocol):
+class Stream(Protocol):
+    """As zlib has it."""
+
     def compress(self, data: bytes, /) -> bytes: ...
     def flush(self, mode: int = ..., /) -> bytes: ...
 
@@ -32,7 +34,7 @@ class BlockDeflater:
     """
 
     def __init__(self, level: int, threads: int) -> None:
-        self._open, self.crc32, self.name = _library(level)
+        self._open, self.crc32, self.name = deflater(level)
         self._threads = threads
         self._pool: ThreadPoolExecutor | None = None
         self._running: deque[Future[bytes]] = deque()
@@ -40,7 +42,7 @@ class BlockDeflater:
     @staticmethod
     def name_of(level: int) -> str:
         """Which library, version and level it is. Raises Unsupported."""
-        return _library(level)[2]
+        return deflater(level)[2]
 
     def compress(self, data: bytes) -> bytes:
         """Begin a block; what has been finished so far, in order."""
@@ -74,8 +76,12 @@ class BlockDeflater:
         return stream.compress(data) + stream.flush(zlib.Z_SYNC_FLUSH)
 
 
-def _library(level: int) -> tuple[Callable[[], _Stream], Callable[[bytes, int], int], str]:
-    """isal for the levels it has (0 to 3), ten times as fast as zlib, and zlib for the others."""
+def deflater(level: int) -> tuple[Callable[[], Stream], Callable[[bytes, int], int], str]:
+    """What opens a raw deflate stream, the CRC that goes with it, and the name of both.
+
+    isal for the levels it has (0 to 3), ten times as fast as zlib, and zlib for the others. Raises
+    Unsupported.
+    """
     if not 0 <= level <= 9:
         raise Unsupported(f'gzip has no compression level "{level}"', hint="use 0 to 9")
     if level <= 3:

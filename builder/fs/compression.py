@@ -14,6 +14,7 @@ from builder.fs.blockgzip import BlockDeflater
 from builder.fs.blocks import Readable
 from builder.fs.decoders import PIECE_SIZE, SNIFF_SIZE, Decoder, decoder_of, sniff
 from builder.fs.limits import ArchiveLimit
+from builder.fs.members import GZIP_HEADER
 
 __all__ = [
     "Compressor",
@@ -28,11 +29,8 @@ __all__ = [
 _CHUNK = 1 << 20
 _ZSTD_JOB = 4 << 20
 # isal's level 1 is ten times as fast as zlib's 6, for an eighth more bytes.
-_GZIP_LEVEL = 1
+GZIP_LEVEL = 1
 _ZSTD_LEVEL = 3
-
-# deflate, no flags, no time, no extra flags, unknown system: what does not say who made it or when.
-_GZIP_HEADER = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
 
 
 def open_decompressed(stream: Readable, limit: int | None = None) -> io.BufferedReader:
@@ -86,9 +84,13 @@ def compressor_name(kind: str, level: int | None = None) -> str:
     """
     match kind:
         case "gzip":
-            return BlockDeflater.name_of(_GZIP_LEVEL if level is None else level)
+            return BlockDeflater.name_of(GZIP_LEVEL if level is None else level)
         case "zstd":
             return _zstd_name(_ZSTD_LEVEL if level is None else level)
+        case "estargz":
+            from builder.fs.estargz import ESTARGZ_VERSION
+
+            return f"estargz-{ESTARGZ_VERSION}/{compressor_name('gzip', level)}"
         case _:
             raise Unsupported(f'compression "{kind}" is not known', hint="use gzip or zstd")
 
@@ -117,9 +119,9 @@ class Compressor:
         self.name = compressor_name(kind, level)
         self._blocks: BlockDeflater | None = None
         if kind == "gzip":
-            self._blocks = BlockDeflater(_GZIP_LEVEL if level is None else level, max(1, threads))
+            self._blocks = BlockDeflater(GZIP_LEVEL if level is None else level, max(1, threads))
             self._deflater, self._crc = self._blocks, self._blocks.crc32
-            sink(_GZIP_HEADER)
+            sink(GZIP_HEADER)
         else:
             self._deflater = _zstd_deflater(_ZSTD_LEVEL if level is None else level, max(1, threads))
 

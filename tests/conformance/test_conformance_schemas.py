@@ -98,7 +98,7 @@ def test_documents_are_valid(layout: Path) -> None:
             _blob(layout, layer)
 
 
-@pytest.mark.parametrize("compression", ["gzip", "zstd", "uncompressed"])
+@pytest.mark.parametrize("compression", ["gzip", "zstd", "estargz", "uncompressed"])
 def test_outputs_are_valid(compression: str, pybuild: Pybuild, write: Write, tmp_path: Path) -> None:
     """What `build --output type=oci` writes, with annotations."""
     output = f"type=oci,tar=false,dest={tmp_path}/made,compression={compression}"

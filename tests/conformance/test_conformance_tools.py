@@ -129,7 +129,7 @@ def test_umoci_unpacks(pybuild: Pybuild, archive: Path, image: str, tmp_path: Pa
     assert read_archive(archive).tree().keys() - {""} == found
 
 
-@pytest.mark.parametrize("compression", ["gzip", "zstd", "uncompressed"])
+@pytest.mark.parametrize("compression", ["gzip", "zstd", "estargz", "uncompressed"])
 @pytest.mark.parametrize("kind", ["docker", "oci", "oci-folder"])
 def test_outputs_are_taken(
     kind: str, compression: str, pybuild: Pybuild, write: Write, tmp_path: Path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import os
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from builder.core.digest import Digest
 from tests.support.cli import Pybuild, program
 from tests.support.engine_api import FakeDaemon, serving
 from tests.support.images import read_archive
@@ -165,6 +167,29 @@ def test_push_with_metadata(pybuild: Pybuild, other: Pybuild, project: Path, tmp
         assert other.run(name, "cat", "/b") == "b\n"
 
 
+def test_push_of_estargz(pybuild: Pybuild, other: Pybuild, project: Path, tmp_path: Path) -> None:
+    """Layers say where their index is; the image that is pulled has the files, and keeps its digest."""
+    with FakeRegistry() as registry:
+        name, about = f"{registry.host}/team/app:1", tmp_path / "about.json"
+        output = f"type=image,name={name},push=true,compression=estargz,force-compression=true"
+        pybuild.build(project, "-o", output, "--metadata-file", about)
+        document = json.loads(about.read_text())
+        manifest = json.loads(registry.manifest("team/app", "1"))
+        other("pull", name)
+
+        for layer in manifest["layers"]:
+            blob = registry.blob("team/app", layer["digest"])
+            toc_at, said = int(blob[-35:-19], 16), layer["annotations"]
+            plain = gzip.decompress(blob)
+            assert said["io.containers.estargz.uncompressed-size"] == str(len(plain))
+            toc = gzip.decompress(blob[toc_at:])[512:].partition(b"\0")[0]
+            assert said["containerd.io/snapshot/stargz/toc.digest"] == str(Digest.of(toc))
+        assert other.run(name, "cat", "/b") == "b\n"
+        assert other.inspect(name)["Id"] == document["containerimage.config.digest"]
+        pybuild.build(project, "-o", output, "--metadata-file", about)
+        assert json.loads(about.read_text())["containerimage.digest"] == document["containerimage.digest"]
+
+
 def test_push_by_digest(pybuild: Pybuild, project: Path, tmp_path: Path) -> None:
     """Under no tag, and found by the digest that the metadata gives."""
     with FakeRegistry() as registry:
@@ -199,7 +224,8 @@ def test_what_makes_no_sense_builds_nothing(pybuild: Pybuild, project: Path) -> 
         (["--annotation", "index:a=b"], "invalid-annotation"),
         (["-o", "type=oic,dest=x"], "invalid-output"),
         (["-o", "type=oci,dest=x,compression=lz4"], "unknown-compression"),
-        (["-o", "type=image,compression=estargz"], "unsupported"),
+        (["-o", "type=image,compression=estargz,oci-mediatypes=false"], "needs-oci-types"),
+        (["-o", "type=image,compression=estargz,compression-level=10"], "unsupported"),
         (["-o", "type=image,compression-level=77"], "unsupported"),
         (["-o", "type=image,oci-mediatypes=false", "--annotation", "a=b"], "needs-oci-types"),
     ):
