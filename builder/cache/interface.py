@@ -15,6 +15,14 @@ class CacheRecord(NamedTuple):
     inputs: bytes
 
 
+class ContentMemo(NamedTuple):
+    """What was read of a result: see ``CacheBackend.content``."""
+
+    source: Digest
+    selector: str
+    content: Digest
+
+
 class CacheBackend(Protocol):
     """Records and content memos; thread-safe."""
 
@@ -35,3 +43,6 @@ class CacheBackend(Protocol):
 
     def save_content(self, source: Digest, selector: str, content: Digest) -> None:
         """Overwrites."""
+
+    def memos(self, sources: Collection[Digest]) -> list[ContentMemo]:
+        """All that is remembered of the contents of these, sorted."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
-from builder.cache.interface import CacheRecord
+from builder.cache.interface import CacheRecord, ContentMemo
 from builder.core.digest import Digest
-from builder.store.interface import Rows
+from builder.store.interface import Row, Rows
 
 # SQLite takes 999 variables in the oldest builds that Python 3.11 runs on.
 _BATCH = 500
@@ -21,17 +21,10 @@ class SqliteCache:
 
     def lookup(self, keys: Collection[Digest]) -> Mapping[Digest, CacheRecord]:
         """See CacheBackend."""
-        wanted = [key.hex for key in keys]
         found = {}
-        for start in range(0, len(wanted), _BATCH):
-            batch = wanted[start : start + _BATCH]
-            marks = ",".join("?" * len(batch))
-            for key, result, inputs in self._rows.rows(
-                f"SELECT key, result, inputs FROM records WHERE key IN ({marks})",  # noqa: S608 (only marks)
-                batch,
-            ):
-                assert isinstance(inputs, bytes)
-                found[Digest("sha256", str(key))] = CacheRecord(str(result), inputs)
+        for key, result, inputs in self._all_of("SELECT key, result, inputs FROM records WHERE key", keys):
+            assert isinstance(inputs, bytes)
+            found[Digest("sha256", str(key))] = CacheRecord(str(result), inputs)
         return found
 
     def save(self, key: Digest, record: CacheRecord, *, replace: bool = False) -> CacheRecord:
@@ -63,3 +56,18 @@ class SqliteCache:
             "INSERT OR REPLACE INTO contents (source, selector, digest) VALUES (?, ?, ?)",
             (source.hex, selector, content.hex),
         )
+
+    def memos(self, sources: Collection[Digest]) -> list[ContentMemo]:
+        """See CacheBackend."""
+        rows = self._all_of("SELECT source, selector, digest FROM contents WHERE source", sources)
+        return sorted(
+            ContentMemo(Digest("sha256", str(source)), str(selector), Digest("sha256", str(content)))
+            for source, selector, content in rows
+        )
+
+    def _all_of(self, query: str, digests: Collection[Digest]) -> Iterator[Row]:
+        """The rows of a query that ends in the column that these are in."""
+        wanted = [digest.hex for digest in digests]
+        for start in range(0, len(wanted), _BATCH):
+            batch = wanted[start : start + _BATCH]
+            yield from self._rows.rows(f"{query} IN ({','.join('?' * len(batch))})", batch)

@@ -66,7 +66,8 @@ T = TypeVar("T")
 class Solver(Generic[R]):
     """Solves one definition after another; ``parallelism`` bounds the steps that run at once.
 
-    ``on_result(vertex digest, results)`` is called in the coordinator's thread as results become known.
+    ``on_result(vertex digest, results)`` is called in the coordinator's thread as results become known, and
+    ``on_key(vertex digest, key)`` as keys do: again if a step that ran has another one than was thought.
     """
 
     def __init__(
@@ -77,12 +78,14 @@ class Solver(Generic[R]):
         *,
         parallelism: int,
         on_result: Callable[[Digest, Sequence[R]], None] | None = None,
+        on_key: Callable[[Digest, Digest], None] | None = None,
     ) -> None:
         self._resolver = resolver
         self._cache = cache
         self._results = results
         self._parallelism = parallelism
         self._on_result = on_result
+        self._on_key = on_key
 
     def solve(self, definition: Definition, job: Job) -> R | None:
         """The result of the target; None for scratch.
@@ -91,7 +94,7 @@ class Solver(Generic[R]):
         """
         if definition.target is None:
             return None
-        run = _Run(self._cache, self._results, job, self._on_result)
+        run = _Run(self._cache, self._results, job, self._on_result, self._on_key)
         for digest, vertex in definition:
             try:
                 run.add(digest, vertex, self._resolver.resolve(digest, vertex))
@@ -115,11 +118,13 @@ class _Run(Generic[R]):
         results: ResultStore[R],
         job: Job,
         on_result: Callable[[Digest, Sequence[R]], None] | None,
+        on_key: Callable[[Digest, Digest], None] | None,
     ) -> None:
         self._cache = cache
         self._store = results
         self._job = job
         self._on_result = on_result
+        self._on_key = on_key
         self._steps: dict[Digest, _Step[R]] = {}
         self._finished: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._pending: list[_Step[R]] = []
@@ -140,6 +145,7 @@ class _Run(Generic[R]):
             for below, dep in zip(step.inputs, step.cache_map.deps, strict=True)
         ), "an input without a key can only be read by its content"
         self._steps[digest] = step
+        self._tell_key(step)
         if vertex.name:
             inputs = tuple(str(edge.vertex) for edge in vertex.inputs)
             self._job.progress.emit(StepQueued(str(digest), vertex.name, inputs, vertex.location))
@@ -229,6 +235,7 @@ class _Run(Generic[R]):
                 is_complete = False
         if is_complete:
             step.key = cache_key(op_digest, components)
+            self._tell_key(step)
             self._wake_users(step)
         return is_complete
 
@@ -332,6 +339,7 @@ class _Run(Generic[R]):
                 assert below.key is not None
                 components.append(("key", below.key, step.vertex.inputs[index].output))
         before, step.key = step.key, cache_key(op_digest, components)
+        self._tell_key(step)
         self._doubt_users(step, is_key_new=step.key != before)
         record = CacheRecord(record.result_id, explain_inputs(op_digest, components))
         self._cache.save(step.key, record, replace=True)
@@ -359,6 +367,10 @@ class _Run(Generic[R]):
                     user.key = None
                     user.is_looked_up = False
                     pending.append((user, True))
+
+    def _tell_key(self, step: _Step[R]) -> None:
+        if self._on_key is not None and step.key is not None:
+            self._on_key(step.digest, step.key)
 
     def _have(self, step: _Step[R], results: Sequence[R]) -> None:
         step.results = results

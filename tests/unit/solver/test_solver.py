@@ -614,6 +614,26 @@ def test_results_are_told_as_they_come(toys: Toys) -> None:
     assert heard == [(base.vertex, (1,)), (below.vertex, (1,)), (top.vertex, (1,)), (top.vertex, (1,))]
 
 
+def test_keys_are_told_of_every_step(toys: Toys) -> None:
+    """``on_key`` hears of the steps below a hit too, though nobody looked them up."""
+    from builder.solver.solver import Solver
+
+    heard: dict[Digest, Digest] = {}
+    solver = Solver[int](toys, toys.cache, toys.store, parallelism=2, on_key=heard.__setitem__)
+    base = toys.source("base", 1)
+    below = toys.add("below", base)
+    top = toys.add("top", below, content=[0])
+    solver.solve(toys.definition(top), Job("one"))
+    first = dict(heard)
+    heard.clear()
+    outcome = toys.solve(top)
+    solver.solve(toys.definition(top), Job("two"))
+
+    assert outcome.executed == []
+    assert first == heard
+    assert heard.keys() == {base.vertex, below.vertex, top.vertex}
+
+
 # -- laws ----------------------------------------------------------------------------------------------------
 
 
