@@ -111,7 +111,8 @@ def build(
         str | None, typer.Option("--network", metavar="MODE", help="For RUN: default, host or none.")
     ] = None,
     platform: Annotated[
-        list[str] | None, typer.Option("--platform", metavar="OS/ARCH", help="The platform to build for.")
+        list[str] | None,
+        typer.Option("--platform", metavar="OS/ARCH,…", help="Build for this, or for several: an index."),
     ] = None,
     secrets: Annotated[
         list[str] | None,
@@ -287,10 +288,7 @@ def choice(option: str, value: str, choices: Sequence[str], aliases: Mapping[str
     return value
 
 
-def platform_of(given: Sequence[str]) -> Platform | None:
-    names = [name for text in given for name in text.split(",")]
-    if len(names) > 1:
-        raise Unsupported(
-            "building for several platforms at once is not built yet", hint="name one --platform"
-        )
-    return Platform.parse(names[0]) if names else None
+def platforms_of(given: Sequence[str]) -> tuple[Platform, ...]:
+    """In the order in which they are named, each once. Raises InvalidPlatform."""
+    names = (name for text in given for name in text.split(",") if name.strip())
+    return tuple(dict.fromkeys(Platform.parse(name) for name in names))

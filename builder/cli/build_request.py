@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from builder.cli.build import EPOCH, InvalidOption, build_args_of, choice, platform_of
+from builder.cli.build import EPOCH, InvalidOption, build_args_of, choice, platforms_of
 from builder.cli.build_session import read_secrets, read_ssh
 from builder.cli.step_values import ArgumentFileNotFound, limits_of, lines_of, names_of, settings_of
 from builder.engine.build import DEFAULT_PARALLELISM, BuildRequest
@@ -40,7 +40,7 @@ def request_of(given: Mapping[str, Any], recorder: Recorder) -> BuildRequest:
         labels=_pairs(get("labels") or ()),
         pull=pull,
         network=_network(get("network")),
-        platform=platform_of(get("platform") or ()),
+        platforms=platforms_of(get("platform") or ()),
         is_cache_ignored=bool(get("no_cache")),
         uncached_stages=names_of(get("no_cache_filter")),
         settings=settings_of(

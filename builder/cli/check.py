@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from builder.cli.build import build_args_of, choice, platform_of
+from builder.cli.build import build_args_of, choice, platforms_of
 from builder.cli.context import opened
 from builder.cli.failures import WithSource
 
@@ -50,7 +50,7 @@ def check(
         file=file,
         target=target,
         build_args=build_args_of(build_args or (), recorder.environment),
-        platform=platform_of(platform or ()),
+        platforms=platforms_of(platform or ()),
     )
     report(context, request, recorder, choice("--format", format, FORMATS, {}))
 

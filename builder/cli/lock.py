@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from builder.cli.build import InvalidOption, build_args_of, platform_of
+from builder.cli.build import InvalidOption, build_args_of, platforms_of
 from builder.cli.context import opened
 from builder.cli.failures import WithSource
 
@@ -49,7 +49,7 @@ def lock(
         file=file,
         target=target,
         build_args=build_args_of(build_args or (), recorder.environment),
-        platform=platform_of(platform or ()),
+        platforms=platforms_of(platform or ()),
     )
     try:
         with opened(context) as engine:

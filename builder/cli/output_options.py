@@ -154,7 +154,7 @@ def _output(text: str) -> tuple[Output, bool]:
         pushes_by_digest=_flag(values, "push-by-digest", default=False),
         is_packed="compression" in values or "force-compression" in values,
         is_folder=not _flag(values, "tar", default=True),
-        is_split=_flag(values, "platform-split", default=False),
+        is_split=_flag(values, "platform-split", default=False) if "platform-split" in values else None,
     )
     if not _flag(values, "store", default=True) and not output.pushes:
         output = replace(output, kind="cacheonly")

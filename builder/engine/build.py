@@ -21,15 +21,14 @@ from builder.engine.history.collect import recorded
 from builder.engine.history.shelf import BuildShelf
 from builder.engine.logs import LoggingProgress
 from builder.engine.outputs import Exported, Exporter, Outputs
+from builder.engine.platforms import Built, check_executable, convert, main_image
 from builder.engine.prepare import prepare
 from builder.engine.recorder import Recorder
 from builder.engine.session import SecretSource, SshSource, open_session
 from builder.exporter.image import finish_image
 from builder.exporter.layers import Layers
-from builder.frontend.dockerfile.convert import DockerfileFrontend
-from builder.frontend.dockerfile.lint import LintViolation
 from builder.frontend.interface import FrontendResult
-from builder.llb.definition import Definition
+from builder.llb.definition import Definition, merged
 from builder.llb.ops import ExecOp, FileOp, MergeOp
 from builder.ops.results import Result, SnapshotResult, SnapshotResults, snapshot_of
 from builder.solver.solver import Solver
@@ -52,7 +51,7 @@ class BuildRequest:
     labels: Mapping[str, str] = field(default_factory=dict)
     pull: PullPolicy = "missing"
     network: str | None = None
-    platform: Platform | None = None
+    platforms: tuple[Platform, ...] = ()  # several make an index; none: the host's
     is_cache_ignored: bool = False
     uncached_stages: frozenset[str] = frozenset()
     settings: StepSettings = StepSettings()
@@ -79,7 +78,7 @@ class NoEpoch(PybuildError):
 
 @dataclass(frozen=True, slots=True)
 class BuildOutcome:
-    """The image that a build made."""
+    """The image that a build made; of several the one that commands use here."""
 
     image: Digest
     tags: tuple[Reference, ...]
@@ -100,7 +99,7 @@ def build(
 ) -> BuildOutcome:
     """Build, tag, record. ``engine.job`` must send its events to ``progress``."""
     tags = tuple(Reference.parse(tag).with_default_tag() for tag in request.tags)
-    request.outputs.check(tags)
+    request.outputs.check(tags, has_index=len(request.platforms) > 1)
     build_id, shelf = os.urandom(8).hex(), BuildShelf(engine.database, engine.state)
     recorder.note("version", "pybuild", __version__)
     with contextlib.ExitStack() as stack:
@@ -110,23 +109,21 @@ def build(
         job = Job(build_id, session, record, engine.job.cancel)
         prepared = stack.enter_context(prepare(engine, request, recorder, job))
         source.name, source.data = prepared.dockerfile.name, prepared.dockerfile.data
-        converted = DockerfileFrontend().convert(prepared.question, prepared.bridge)
-        for warning in converted.warnings:
-            job.progress.emit(warning)
-        if converted.violated:
-            raise LintViolation(converted.violated)
-        _check_platforms(converted.definition)
-        clamped = _clamping(engine, request, converted)
+        conversions = convert(prepared, request.platforms, job.progress)
+        definition = merged(each.definition for each in conversions)
+        check_executable(definition)
+        clamps = [_clamping(engine, request, each) for each in conversions]
         layers = Layers(engine.snapshots, engine.content)
-        final = _chain_of(converted.definition)
+        final = [_chain_of(each.definition) for each in conversions]
 
         def on_result(digest: Digest, results: Sequence[Result]) -> None:
             if not isinstance(results[0], SnapshotResult):
                 return
             record.note_result(str(digest), results[0].name)
-            # The layers of the image are hashed beside the steps that come after them.
-            if digest in final:
-                layers.prefetch(clamped(results[0].name))
+            # The layers of the images are hashed beside the steps that come after them.
+            for chain, clamped in zip(final, clamps, strict=True):
+                if digest in chain:
+                    layers.prefetch(clamped(results[0].name))
 
         with layers:
             solver = Solver[Result](
@@ -136,14 +133,17 @@ def build(
                 parallelism=request.parallelism,
                 on_result=on_result,
             )
-            result = solver.solve(converted.definition, job)
-            top = snapshot_of(result) if result is not None else ""
-            engine.bring_layers(top)
-            top = clamped(top)
-            image = _publish(engine, layers, converted, top, request.outputs, tags)
-            record.note_image(str(image), tags)
-            exported = Exporter(engine, job, layers, tags).export(image, top, request.outputs)
-    return BuildOutcome(image, tags, exported, build_id)
+            results = solver.solve_all(definition, [each.definition.target for each in conversions], job)
+            built = []
+            for converted, result, clamped in zip(conversions, results, clamps, strict=True):
+                top = snapshot_of(result) if result is not None else ""
+                engine.bring_layers(top)
+                built.append(_finished(engine, layers, converted, clamped(top)))
+            main = main_image(built)
+            _publish(engine, built, request.outputs, tags)
+            record.note_image(str(main.image), tags)
+            exported = Exporter(engine, job, layers, tags).export(built, request.outputs)
+    return BuildOutcome(main.image, tags, exported, build_id)
 
 
 def _clamping(engine: Engine, request: BuildRequest, converted: FrontendResult) -> Callable[[str], str]:
@@ -157,36 +157,21 @@ def _clamping(engine: Engine, request: BuildRequest, converted: FrontendResult) 
     return ClampedChain(engine.snapshots, len(converted.image.diff_ids), converted.epoch_s).name
 
 
-def _publish(
-    engine: Engine,
-    layers: Layers,
-    converted: FrontendResult,
-    top: str,
-    outputs: Outputs,
-    tags: Sequence[Reference],
-) -> Digest:
-    finished = finish_image(converted.image, engine.snapshots.chain(top), layers, epoch_s=converted.epoch_s)
-    image = engine.content.put(finished)
+def _finished(engine: Engine, layers: Layers, converted: FrontendResult, top: str) -> Built:
+    data = finish_image(converted.image, engine.snapshots.chain(top), layers, epoch_s=converted.epoch_s)
+    return Built(engine.content.put(data), top, converted.image.platform)
+
+
+def _publish(engine: Engine, built: Sequence[Built], outputs: Outputs, tags: Sequence[Reference]) -> None:
     if not outputs.keeps_image:
-        return image
+        return
     named = (*tags, *(name for item in outputs.items if item.keeps_image for name in item.names))
+    parts = [each.image for each in built] if len(built) > 1 else []
     with engine.database.transaction():
-        engine.images.add(image, top, created_at=time.time())
+        for each in built:
+            engine.images.add(each.image, each.top, created_at=time.time())
         for tag in named:
-            engine.images.tag(tag, image)
-    return image
-
-
-def _check_platforms(definition: Definition) -> None:
-    """Every RUN must be executable here, before the first of them runs. Raises CannotEmulate."""
-    host = Platform.host()
-    for _, vertex in definition:
-        platform = vertex.platform
-        if isinstance(vertex.op, ExecOp) and platform is not None and not platform.matches(host):
-            from builder.sandbox.emulation import CannotEmulate, can_execute
-
-            if not can_execute(platform):
-                raise CannotEmulate(platform).at(vertex.location)
+            engine.images.tag(tag, main_image(built).image, parts)
 
 
 def _chain_of(definition: Definition) -> set[Digest]:

@@ -16,6 +16,7 @@ from builder.core.reference import Reference
 from builder.core.steps import as_step
 from builder.core.suggest import did_you_mean
 from builder.engine.assemble import Engine
+from builder.engine.platforms import Built, main_image
 from builder.exporter.annotations import (
     Annotation,
     Annotations,
@@ -24,13 +25,15 @@ from builder.exporter.annotations import (
     parse_annotation,
 )
 from builder.exporter.layers import Layers
-from builder.exporter.packed import COMPRESSIONS, PackedImage, PackOptions
+from builder.exporter.packed import COMPRESSIONS, Packed, PackedImage, PackedIndex, PackOptions
 
 if TYPE_CHECKING:  # an image that only stays in the store is not packed
     from builder.exporter.pack import Packer
 
 # These leave an image in the store, the others only what they write.
 _KEPT = ("image", "registry", "load")
+# What takes no index, as in BuildKit.
+_OF_ONE_IMAGE = {"docker": "a docker archive", "load": "what a Docker daemon loads"}
 
 
 class UnknownCompression(PybuildError):
@@ -56,6 +59,19 @@ class NothingToPush(PybuildError):
         super().__init__("an image without a name cannot be pushed", hint="name it with --tag, or name=…")
 
 
+class OneImageOnly(PybuildError):
+    """An output takes one image, and there are several."""
+
+    kind = Kind.INVALID
+    code = "one-image-only"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what} holds one image, and several platforms make an index",
+            hint="name one --platform, or use --output type=oci or type=registry",
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Output:
     """One ``--output``."""
@@ -63,7 +79,7 @@ class Output:
     kind: str  # image, registry, load, docker, oci, local, tar, cacheonly
     dest: Path | None = None  # None: standard output, where the kind writes anything
     is_folder: bool = False  # an archive as a folder
-    is_split: bool = False  # files below a folder of the platform
+    is_split: bool | None = None  # files below a folder of the platform; None: where there are several
     names: tuple[Reference, ...] = ()  # beside those of the build
     pushes: bool = False
     pushes_by_digest: bool = False
@@ -115,7 +131,7 @@ class Output:
 class Exported(NamedTuple):
     """What the outputs of a build were."""
 
-    packed: PackedImage | None  # None: no output has a manifest
+    packed: Packed | None  # None: no output has a manifest
     names: tuple[Reference, ...]
 
 
@@ -132,11 +148,14 @@ class Outputs:
         """Whether the image is one of the store afterwards."""
         return any(item.keeps_image for item in self.items)
 
-    def check(self, tags: Sequence[Reference]) -> None:
-        """Before anything is built. Raises InvalidAnnotation, NeedsOciTypes, NothingToPush."""
+    def check(self, tags: Sequence[Reference], *, has_index: bool = False) -> None:
+        """Before anything is built. Raises InvalidAnnotation, NeedsOciTypes, NothingToPush, OneImageOnly."""
         for item in self.items:
             item.options.check()
-            item.options.annotations.refuse_index()
+            if not has_index:
+                item.options.annotations.refuse_index()
+            elif item.kind in _OF_ONE_IMAGE:
+                raise OneImageOnly(_OF_ONE_IMAGE[item.kind])
             if item.pushes and not (*tags, *item.names):
                 raise NothingToPush
 
@@ -149,31 +168,31 @@ class Exporter:
         self._job = job
         self._layers = layers
         self._tags = tuple(tags)
-        self._packed: dict[PackOptions, PackedImage] = {}
+        self._packed: dict[PackOptions, Packed] = {}
 
     @cached_property
     def _packer(self) -> Packer:
         return self._engine.packer(self._layers)
 
-    def export(self, image: Digest, top: str, outputs: Outputs) -> Exported:
-        """Raises what the outputs do; those before have been written by then."""
-        described: PackedImage | None = None
+    def export(self, built: Sequence[Built], outputs: Outputs) -> Exported:
+        """Several images leave as an index. Raises what the outputs do; those before are written by then."""
+        described: Packed | None = None
         names: dict[Reference, None] = dict.fromkeys(self._tags)
         for number, output in enumerate(outputs.items):
-            packed = self._export_one(number, image, top, output, outputs)
+            packed = self._export_one(number, built, output, outputs)
             described = described or packed
             names.update(dict.fromkeys(output.names))
         return Exported(described, tuple(names))
 
     def _export_one(
-        self, number: int, image: Digest, top: str, output: Output, outputs: Outputs
-    ) -> PackedImage | None:
+        self, number: int, built: Sequence[Built], output: Output, outputs: Outputs
+    ) -> Packed | None:
         names = tuple(dict.fromkeys((*self._tags, *output.names)))
-        packed: PackedImage | None = None
+        packed: Packed | None = None
 
-        def pack() -> PackedImage:
+        def pack() -> Packed:
             nonlocal packed
-            packed = self._pack(image, top, output.options)
+            packed = self._pack(built, output.options)
             return packed
 
         def step(name: str, work: Callable[[], object]) -> None:
@@ -185,36 +204,47 @@ class Exporter:
                     step("layers", pack)
                 if output.pushes:
                     assert packed is not None
-                    self._push(packed, image, names, output)
+                    self._push(packed, built, names, output)
             case "load":
                 step("to the Docker daemon", lambda: self._load(pack(), names, outputs.docker_host))
             case "docker" | "oci":
                 step(f"to {output.kind} archive", lambda: self._archive(pack(), names, output))
             case "local" | "tar":
-                step("to client files", lambda: self._files(image, top, output))
+                step("to client files", lambda: self._files(built, output))
             case _:
                 assert output.kind == "cacheonly"
         return packed
 
-    def _pack(self, image: Digest, top: str, options: PackOptions) -> PackedImage:
+    def _pack(self, built: Sequence[Built], options: PackOptions) -> Packed:
+        """An image, or an index of all; made once for equal options."""
         packed = self._packed.get(options)
         if packed is None:
-            config = self._engine.content.read(image)
-            packed = self._packed[options] = self._packer.pack(config, top, options)
+            read = self._engine.content.read
+            images = [self._packer.pack(read(each.image), each.top, options) for each in built]
+            packed = images[0] if len(images) == 1 else self._index(images, options)
+            self._packed[options] = packed
         return packed
 
-    def _push(self, packed: PackedImage, image: Digest, names: Sequence[Reference], output: Output) -> None:
+    def _index(self, images: Sequence[PackedImage], options: PackOptions) -> PackedIndex:
+        from builder.exporter.index import assemble_index
+
+        return assemble_index(images, self._engine.content, options.annotations, is_oci=options.is_oci)
+
+    def _push(
+        self, packed: Packed, built: Sequence[Built], names: Sequence[Reference], output: Output
+    ) -> None:
         from builder.engine.push import image_pusher
 
         pusher = image_pusher(self._engine)
+        parts = [each.image for each in built] if len(built) > 1 else []
         for name in names:
             target = name
             if output.pushes_by_digest:
                 target = name.with_tag(None).with_digest(packed.descriptor.digest)
             pusher.push(packed, target)
-            self._engine.images.add_manifest(name, packed.descriptor.digest, image)
+            self._engine.images.add_manifest(name, packed.descriptor.digest, main_image(built).image, parts)
 
-    def _load(self, packed: PackedImage, names: Sequence[Reference], host: str) -> None:
+    def _load(self, packed: Packed, names: Sequence[Reference], host: str) -> None:
         from builder.exporter.archive import SavedImage, write_tar
         from builder.exporter.daemon import DEFAULT_HOST, load_into_daemon
 
@@ -223,7 +253,7 @@ class Exporter:
             host or DEFAULT_HOST, lambda sink: write_tar(saved, sink, self._packer, self._engine.content)
         )
 
-    def _archive(self, packed: PackedImage, names: Sequence[Reference], output: Output) -> None:
+    def _archive(self, packed: Packed, names: Sequence[Reference], output: Output) -> None:
         from builder.exporter.archive import DirectoryTarget, SavedImage, save, write_tar
         from builder.fs.replace import replacing
 
@@ -238,21 +268,15 @@ class Exporter:
             with replacing(output.dest) as file:
                 write_tar(saved, file.write, self._packer, content, is_docker=is_docker)
 
-    def _files(self, image: Digest, top: str, output: Output) -> None:
-        from builder.core.image import ImageConfig
-        from builder.engine.imagetree import flat_tree, write_tree
-        from builder.exporter.folder import write_folder
+    def _files(self, built: Sequence[Built], output: Output) -> None:
+        from builder.engine.files import write_files, write_tar_of
 
         if output.kind == "tar":
-            write_tree(self._engine, self._engine.snapshots.lowers(top), output.dest)
+            write_tar_of(self._engine, built, output.dest)
             return
         assert output.dest is not None
-        folder = output.dest
-        if output.is_split:
-            platform = ImageConfig.from_json(self._engine.content.read(image)).platform
-            folder /= str(platform).replace("/", "_")
-        with flat_tree(self._engine, self._engine.snapshots.lowers(top)) as flat:
-            write_folder(flat, str(folder))
+        is_split = len(built) > 1 if output.is_split is None else output.is_split
+        write_files(self._engine, built, output.dest, is_split=is_split)
 
 
 def describe(exported: Exported, image: Digest, build_id: str) -> dict[str, Any]:
@@ -262,7 +286,8 @@ def describe(exported: Exported, image: Digest, build_id: str) -> dict[str, Any]
         from builder.exporter.documents import descriptor_document
 
         manifest = exported.packed.descriptor
-        document["containerimage.config.digest"] = str(exported.packed.config.digest)
+        if isinstance(exported.packed, PackedImage):
+            document["containerimage.config.digest"] = str(exported.packed.config.digest)
         document["containerimage.descriptor"] = descriptor_document(manifest)
         document["containerimage.digest"] = str(manifest.digest)
     else:

@@ -94,7 +94,7 @@ def _question(engine: Engine, request: BuildRequest, inputs: Inputs) -> Frontend
         build_args=request.build_args,
         target=request.target,
         labels=request.labels,
-        platform=request.platform or host,
+        platform=request.platforms[0] if request.platforms else host,
         build_platform=host,
         network=request.network,
         ignores_cache=request.is_cache_ignored,

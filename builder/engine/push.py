@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-from builder.core.descriptor import MANIFESTS, Descriptor
+from builder.core.descriptor import INDEXES, MANIFESTS, OCI_MANIFEST, Descriptor
 from builder.core.digest import Digest
 from builder.core.image import ImageConfig
 from builder.core.reference import InvalidReference, Reference
 from builder.engine.assemble import Engine
 from builder.exporter.layers import Layers
-from builder.exporter.packed import PackedImage, PackedLayer, PackOptions
+from builder.exporter.packed import Packed, PackedImage, PackedIndex, PackedLayer, PackOptions
 from builder.exporter.push import ImagePusher
-from builder.store.interface import Image, ImageNotFound
+from builder.store.interface import Image, ImageNotFound, Snapshot
 
 
 class Pushed(NamedTuple):
@@ -34,13 +35,32 @@ def push(engine: Engine, name: str, *, all_tags: bool) -> list[Pushed]:
             image = engine.images.by_reference(reference)
             if image is None:
                 raise ImageNotFound(reference.familiar())
-            packed = _as_it_came(engine, image, reference) or engine.packer(layers).pack(
-                engine.content.read(image.id), image.snapshot, PackOptions()
-            )
+            packed = _packed(engine, layers, image, reference)
             pusher.push(packed, reference)
-            engine.images.add_manifest(reference, packed.descriptor.digest, image.id)
-            pushed.append(Pushed(reference, packed.descriptor.digest, len(packed.manifest)))
+            parts = [part.id for part in engine.images.platforms_of(reference)]
+            engine.images.add_manifest(reference, packed.descriptor.digest, image.id, parts)
+            pushed.append(Pushed(reference, packed.descriptor.digest, packed.descriptor.size))
     return pushed
+
+
+def _packed(engine: Engine, layers: Layers, image: Image, reference: Reference) -> Packed:
+    """The image that a name stands for, or the index."""
+
+    def one(image: Image, known: Sequence[bytes]) -> PackedImage:
+        return _as_it_came(engine, image, known) or engine.packer(layers).pack(
+            engine.content.read(image.id), image.snapshot, PackOptions()
+        )
+
+    documents = _documents(engine, image, reference)
+    parts = engine.images.platforms_of(reference)
+    if not parts:
+        return one(image, documents)
+    from builder.exporter.index import assemble_index
+
+    images = [one(part, documents) for part in parts]
+    return _index_as_it_came(images, documents) or assemble_index(
+        images, engine.content, is_oci=all(each.descriptor.media_type == OCI_MANIFEST for each in images)
+    )
 
 
 def image_pusher(engine: Engine) -> ImagePusher:
@@ -70,21 +90,16 @@ def _references(engine: Engine, name: str, *, all_tags: bool) -> list[Reference]
     return found
 
 
-def _as_it_came(engine: Engine, image: Image, reference: Reference) -> PackedImage | None:
+def _as_it_came(engine: Engine, image: Image, known: Sequence[bytes]) -> PackedImage | None:
     """The manifest under which a registry has the image already: its digest stays what it was."""
     chain = engine.snapshots.chain(image.snapshot)
-    if any(snapshot.layer is None or snapshot.diff_id is None for snapshot in chain):
-        return None
-    for raw in _manifests(engine, image, reference):
+    for raw in known:
         document = json.loads(raw)
-        entries = [_descriptor(entry) for entry in document["layers"]]
-        if [entry.digest for entry in entries] != [s.layer.digest for s in chain if s.layer is not None]:
+        if "config" not in document or document["config"]["digest"] != str(image.id):
             continue
-        layers = tuple(
-            PackedLayer(entry, snapshot.name, snapshot.diff_id)
-            for entry, snapshot in zip(entries, chain, strict=True)
-            if snapshot.diff_id is not None
-        )
+        layers = _layers_of(engine, document, chain)
+        if layers is None:
+            continue
         config = ImageConfig.from_json(engine.content.read(image.id))
         top = Descriptor(
             media_type=document["mediaType"],
@@ -96,8 +111,35 @@ def _as_it_came(engine: Engine, image: Image, reference: Reference) -> PackedIma
     return None
 
 
-def _manifests(engine: Engine, image: Image, reference: Reference) -> list[bytes]:
-    """Stored manifests of that config, those of the repository first; a store may lack any of them."""
+def _layers_of(
+    engine: Engine, document: dict[str, Any], chain: Sequence[Snapshot]
+) -> tuple[PackedLayer, ...] | None:
+    """Of a manifest, if each of them is here, or where it was pulled from."""
+    entries = [_descriptor(entry) for entry in document["layers"]]
+    if len(entries) != len(chain):
+        return None
+    layers = []
+    for entry, snapshot in zip(entries, chain, strict=True):
+        is_pulled = snapshot.layer is not None and snapshot.layer.digest == entry.digest
+        if snapshot.diff_id is None or not (is_pulled or engine.content.size(entry.digest) == entry.size):
+            return None
+        layers.append(PackedLayer(entry, snapshot.name, snapshot.diff_id))
+    return tuple(layers)
+
+
+def _index_as_it_came(images: Sequence[PackedImage], known: Sequence[bytes]) -> PackedIndex | None:
+    """The index under which a registry has them, with its annotations, if it has nothing else."""
+    for raw in known:
+        document = json.loads(raw)
+        entries = [entry["digest"] for entry in document.get("manifests", ())]
+        if entries == [str(image.descriptor.digest) for image in images]:
+            top = Descriptor(media_type=document["mediaType"], digest=Digest.of(raw), size=len(raw))
+            return PackedIndex(raw, top, tuple(images))
+    return None
+
+
+def _documents(engine: Engine, image: Image, reference: Reference) -> list[bytes]:
+    """Stored manifests and indexes with that image, those of the repository first; a store may lack any."""
     known = engine.images.manifests_of(image.id)
     known.sort(key=lambda entry: entry[0] != reference.repository)
     pending = [digest for _, digest in known]
@@ -109,8 +151,7 @@ def _manifests(engine: Engine, image: Image, reference: Reference) -> list[bytes
         raw = engine.content.read(digest)
         document = json.loads(raw)
         pending += [Digest.parse(entry["digest"]) for entry in document.get("manifests", ())]
-        is_manifest = document.get("mediaType") in MANIFESTS and "config" in document
-        if is_manifest and document["config"]["digest"] == str(image.id):
+        if document.get("mediaType") in MANIFESTS | INDEXES:
             found.append(raw)
     return found
 

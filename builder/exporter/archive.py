@@ -12,7 +12,7 @@ from builder.core.digest import Digest
 from builder.core.reference import Reference
 from builder.exporter.documents import encode, index_document
 from builder.exporter.pack import Packer, Sink
-from builder.exporter.packed import PackedImage
+from builder.exporter.packed import Packed, PackedImage, PackedIndex
 from builder.fs.replace import replacing
 from builder.fs.tar import TarMember
 from builder.fs.tarwrite import TarWriter
@@ -22,9 +22,9 @@ _LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 
 
 class SavedImage(NamedTuple):
-    """A packed image, and the names that it has in the archive."""
+    """A packed image or index, and the names that it has in the archive."""
 
-    packed: PackedImage
+    packed: Packed
     names: Sequence[Reference]
 
 
@@ -45,7 +45,8 @@ def save(
 ) -> None:
     """Write images with everything that they need; layers that they share are written once.
 
-    ``is_docker``: with the manifest.json of `docker save`, beside the OCI layout.
+    ``is_docker``: with the manifest.json of `docker save`, beside the OCI layout; it has no word for an
+    index.
     """
     done: set[Digest] = set()
 
@@ -59,10 +60,12 @@ def save(
 
     target.file("oci-layout", len(_LAYOUT), lambda sink: sink(_LAYOUT))
     for packed, _ in saved:
-        for layer in packed.layers:
-            blob(layer.descriptor, lambda sink, layer=layer: packer.write(layer, sink))  # type: ignore[misc]  # mypy#15459: default in lambda
-        for described in (packed.config, packed.descriptor):
-            blob(described, stored(described))
+        for image in packed.images if isinstance(packed, PackedIndex) else (packed,):
+            for layer in image.layers:
+                blob(layer.descriptor, lambda sink, layer=layer: packer.write(layer, sink))  # type: ignore[misc]  # mypy#15459: default in lambda
+            for described in (image.config, image.descriptor):
+                blob(described, stored(described))
+        blob(packed.descriptor, stored(packed.descriptor))
     documents = {"index.json": _index(saved)}
     if is_docker:
         documents["manifest.json"] = _docker_manifest(saved)
@@ -84,16 +87,17 @@ def _index(saved: Sequence[SavedImage]) -> bytes:
 
 
 def _docker_manifest(saved: Sequence[SavedImage]) -> bytes:
-    return encode(
-        [
+    entries = []
+    for packed, names in saved:
+        assert isinstance(packed, PackedImage), "an index has no place in it"
+        entries.append(
             {
                 "Config": _path(packed.config),
                 "RepoTags": [name.familiar() for name in names],
                 "Layers": [_path(layer.descriptor) for layer in packed.layers],
             }
-            for packed, names in saved
-        ]
-    )
+        )
+    return encode(entries)
 
 
 def _index_entries(item: SavedImage) -> Iterable[Descriptor]:

@@ -103,6 +103,9 @@ class PackedIndex:
     images: tuple[PackedImage, ...]
 
 
+Packed = PackedImage | PackedIndex
+
+
 def compression_of(media_type: str) -> str:
     """How a layer of that type is compressed; eStargz is gzip to everyone."""
     return next((kind for (kind, _), name in _LAYER_TYPES.items() if name == media_type), "gzip")

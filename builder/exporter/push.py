@@ -13,7 +13,7 @@ from builder.core.events import StepProgress
 from builder.core.job import Cancel, Job
 from builder.core.reference import Reference
 from builder.core.steps import as_step
-from builder.exporter.packed import PackedImage, PackedIndex, PackedLayer
+from builder.exporter.packed import Packed, PackedImage, PackedIndex, PackedLayer
 from builder.store.interface import ContentStore, Snapshotter
 
 if TYPE_CHECKING:  # the library behind it loads slowly
@@ -40,16 +40,19 @@ class ImagePusher:
         self._fetch = fetch
         self._job = job
 
-    def push(self, image: PackedImage, reference: Reference) -> None:
+    def push(self, packed: Packed, reference: Reference) -> None:
         """All blobs that the repository lacks, and the manifest under the name.
 
-        Raises RegistryError and its kinds.
+        Of an index the manifests come by digest, then the index under the name. Raises RegistryError and its
+        kinds.
         """
-        self._push_blobs([image], reference)
-        self._push_manifest(image.manifest, image.descriptor, reference)
+        if isinstance(packed, PackedIndex):
+            self._push_index(packed, reference)
+            return
+        self._push_blobs([packed], reference)
+        self._push_manifest(packed.manifest, packed.descriptor, reference)
 
-    def push_index(self, index: PackedIndex, reference: Reference) -> None:
-        """The same for several images: their manifests by digest, then the index under the name."""
+    def _push_index(self, index: PackedIndex, reference: Reference) -> None:
         self._push_blobs(index.images, reference)
         for image in index.images:
             by_digest = reference.with_tag(None).with_digest(image.descriptor.digest)

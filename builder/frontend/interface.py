@@ -77,6 +77,7 @@ class FrontendRequest:
     labels: Mapping[str, str] = field(default_factory=dict)  # --label, over those of the file
     platform: Platform = field(default_factory=Platform.host)  # of the result
     build_platform: Platform = field(default_factory=Platform.host)
+    is_one_of_several: bool = False  # the same file is built for other platforms too: steps name theirs
     network: str | None = None  # --network: replaces "default" of every RUN
     ignores_cache: bool = False  # --no-cache
     uncached_stages: frozenset[str] = frozenset()  # --no-cache-filter: names, in any case

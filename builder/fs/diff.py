@@ -82,15 +82,29 @@ def write_layer(
     time changed, unless something below them is written; whiteouts and opaque marks that hide nothing.
     Without it everything is written. ``clamp_mtime_s`` takes newer times back to that one.
     """
-    return _LayerWriter(sink, parent, clamp_mtime_s).run(upper)
+    tar = TarWriter(sink)
+    stats = _LayerWriter(tar, parent, clamp_mtime_s).run(upper)
+    return stats._replace(size=tar.finish())
+
+
+def write_trees(trees: Sequence[tuple[str, str]], sink: Callable[[bytes], object]) -> None:
+    """Directories side by side in one tar, each below a name of its own; no link leads into another one."""
+    tar = TarWriter(sink)
+    for name, directory in trees:
+        tar.add(TarMember(name, "dir", 0o755))
+        _LayerWriter(tar, None, None, prefix=f"{name}/").run(directory)
+    tar.finish()
 
 
 class _LayerWriter:
+    """``prefix`` is that of every name."""
+
     def __init__(
-        self, sink: Callable[[bytes], object], parent: StackedTree | None, clamp_mtime_s: int | None
+        self, tar: TarWriter, parent: StackedTree | None, clamp_mtime_s: int | None, prefix: str = ""
     ) -> None:
-        self._tar = TarWriter(sink)
+        self._tar = tar
         self._parent = parent
+        self._prefix = prefix
         self._fd = -1
         self._clamp_ns = None if clamp_mtime_s is None else clamp_mtime_s * _SECOND
         self._frames: list[_Frame] = []
@@ -107,7 +121,7 @@ class _LayerWriter:
             self._walk()
         finally:
             os.close(self._fd)
-        return LayerStats(self._entries, self._whiteouts, self._data_size, self._tar.finish(), self._skipped)
+        return LayerStats(self._entries, self._whiteouts, self._data_size, self._tar.size, self._skipped)
 
     def _walk(self) -> None:
         """Visit everything below the directory that is open.
@@ -118,7 +132,9 @@ class _LayerWriter:
         frames = self._frames
         st = os.fstat(self._fd)
         top = (st.st_dev, st.st_ino)
-        frames.append(_Frame("", _items(self._fd), top, member=None, shows_parent=self._parent is not None))
+        frames.append(
+            _Frame(self._prefix, _items(self._fd), top, member=None, shows_parent=self._parent is not None)
+        )
         while frames:
             frame = frames[-1]
             for item in frame.items:

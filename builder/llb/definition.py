@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from builder.core.canonical import digest_of, unhashed
@@ -48,6 +48,15 @@ class Definition:
 
     def __iter__(self) -> Iterator[tuple[Digest, Vertex]]:
         return iter(self.vertices.items())
+
+
+def merged(definitions: Iterable[Definition]) -> Definition:
+    """One graph with the vertices of all; it has no target of its own."""
+    vertices: dict[Digest, Vertex] = {}
+    for definition in definitions:
+        for digest, vertex in definition:
+            vertices.setdefault(digest, vertex)
+    return Definition(vertices, None)
 
 
 class DefinitionBuilder:

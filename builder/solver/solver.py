@@ -18,7 +18,7 @@ from builder.core.digest import Digest
 from builder.core.errors import Cancelled, PybuildError
 from builder.core.events import StepFinished, StepQueued, StepStarted
 from builder.core.job import Job
-from builder.llb.definition import Definition, Vertex
+from builder.llb.definition import Definition, Edge, Vertex
 from builder.solver.interface import CacheMap, Executed, Op, R, Resolver, ResultStore
 from builder.solver.keys import cache_key, explain_inputs
 from builder.solver.workers import Workers
@@ -92,8 +92,13 @@ class Solver(Generic[R]):
 
         Raises PybuildError with the failing step's location.
         """
-        if definition.target is None:
-            return None
+        return self.solve_all(definition, [definition.target], job)[0]
+
+    def solve_all(self, definition: Definition, targets: Sequence[Edge | None], job: Job) -> list[R | None]:
+        """The same for several targets of one graph, whose own does not count; what they share runs once."""
+        goals = list(dict.fromkeys(edge.vertex for edge in targets if edge is not None))
+        if not goals:
+            return [None for _ in targets]
         run = _Run(self._cache, self._results, job, self._on_result, self._on_key)
         for digest, vertex in definition:
             try:
@@ -103,7 +108,8 @@ class Solver(Generic[R]):
                 raise
         with Workers(self._parallelism) as workers:
             try:
-                return run.to_the_end(definition.target.vertex, workers)[definition.target.output]
+                results = run.to_the_end(goals, workers)
+                return [None if edge is None else results[edge.vertex][edge.output] for edge in targets]
             except BaseException as error:
                 # Whoever waits inside a step (a process, a lock) must come back before workers are joined.
                 job.cancel.cancel()
@@ -150,21 +156,23 @@ class _Run(Generic[R]):
             inputs = tuple(str(edge.vertex) for edge in vertex.inputs)
             self._job.progress.emit(StepQueued(str(digest), vertex.name, inputs, vertex.location))
 
-    def to_the_end(self, target: Digest, workers: Workers) -> Sequence[R]:
+    def to_the_end(self, targets: Sequence[Digest], workers: Workers) -> dict[Digest, Sequence[R]]:
         self._workers = workers
-        goal = self._steps[target]
-        self._want_result(goal)
+        for target in targets:
+            self._want_result(self._steps[target])
         while True:
             while self._pending:
                 self._advance(self._pending.pop())
-            if goal.results is not None:
+            results = {target: self._steps[target].results for target in targets}
+            found = {target: each for target, each in results.items() if each is not None}
+            if len(found) == len(targets):
                 break
-            assert self._in_flight, "the target waits for nothing"
+            assert self._in_flight, "a target waits for nothing"
             finished = self._finished.get()
             self._in_flight -= 1
             finished()
         self._report_cached(is_over=True)
-        return goal.results
+        return found
 
     def give_up(self, error: BaseException) -> None:
         """Tell people what became of the steps that were running."""

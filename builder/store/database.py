@@ -36,6 +36,16 @@ CREATE TABLE IF NOT EXISTS layer_forms (  -- layers as they were packed to leave
 ) WITHOUT ROWID;
 """
 
+_PLATFORMS = """
+CREATE TABLE IF NOT EXISTS platforms (   -- the images of a name that stands for several, in their order
+    name TEXT NOT NULL,               -- as in refs, or repository@digest as in manifests
+    position INTEGER NOT NULL,
+    image TEXT NOT NULL,
+    PRIMARY KEY (name, position)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS platforms_by_image ON platforms (image);
+"""
+
 _CLAMP_INDEX = (
     "CREATE INDEX IF NOT EXISTS snapshots_by_clamp ON snapshots (clamp_of) WHERE clamp_of IS NOT NULL;"
 )
@@ -45,13 +55,15 @@ _ADDED = {
 ALTER TABLE snapshots ADD COLUMN clamp_of TEXT;
 ALTER TABLE snapshots ADD COLUMN clamp_s INTEGER;
 {_CLAMP_INDEX}
-"""
+""",
+    2: _PLATFORMS,
 }
 _VERSION = max(_ADDED)
 
 _SCHEMA = f"""
 {CACHE_MOUNTS_TABLE}
 {LAYER_FORMS_TABLE}
+{_PLATFORMS}
 CREATE TABLE IF NOT EXISTS snapshots (
     name TEXT PRIMARY KEY,
     parent TEXT NOT NULL,             -- '' is the empty tree

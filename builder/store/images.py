@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Sequence
 
 from builder.core.digest import Digest
 from builder.core.errors import Kind, PybuildError
@@ -65,34 +66,55 @@ class LocalImageStore:
         """See ImageStore."""
         return self._one(f"SELECT {_COLUMNS} FROM images WHERE id = ?", str(id))  # noqa: S608 (constant)
 
-    def tag(self, reference: Reference, id: Digest) -> None:
+    def tag(self, reference: Reference, id: Digest, platforms: Sequence[Digest] = ()) -> None:
         """See ImageStore."""
-        self._database.run(
-            "INSERT INTO refs (name, image, updated_at) VALUES (?, ?, ?)"
-            " ON CONFLICT (name) DO UPDATE SET image = excluded.image, updated_at = excluded.updated_at",
-            (str(reference.with_default_tag()), str(id), time.time()),
-        )
+        name = str(reference.with_default_tag())
+        with self._database.transaction():
+            self._database.run(
+                "INSERT INTO refs (name, image, updated_at) VALUES (?, ?, ?)"
+                " ON CONFLICT (name) DO UPDATE SET image = excluded.image, updated_at = excluded.updated_at",
+                (name, str(id), time.time()),
+            )
+            self._set_platforms(name, platforms)
 
     def untag(self, reference: Reference) -> bool:
         """See ImageStore."""
-        if reference.digest is not None:
-            return bool(
-                self._database.run(
-                    "DELETE FROM manifests WHERE repository = ? AND digest = ?",
-                    (f"{reference.domain}/{reference.path}", str(reference.digest)),
+        name = _name(reference)
+        with self._database.transaction():
+            self._set_platforms(name, ())
+            if reference.digest is not None:
+                return bool(
+                    self._database.run(
+                        "DELETE FROM manifests WHERE repository = ? AND digest = ?",
+                        (reference.repository, str(reference.digest)),
+                    )
                 )
-            )
-        return bool(
-            self._database.run("DELETE FROM refs WHERE name = ?", (str(reference.with_default_tag()),))
-        )
+            return bool(self._database.run("DELETE FROM refs WHERE name = ?", (name,)))
 
-    def add_manifest(self, reference: Reference, manifest: Digest, id: Digest) -> None:
+    def platforms_of(self, reference: Reference) -> list[Image]:
         """See ImageStore."""
-        self._database.run(
-            "INSERT INTO manifests (repository, digest, image) VALUES (?, ?, ?)"
-            " ON CONFLICT (repository, digest) DO UPDATE SET image = excluded.image",
-            (f"{reference.domain}/{reference.path}", str(manifest), str(id)),
+        rows = self._database.rows(
+            "SELECT id, snapshot, created_at FROM platforms JOIN images ON id = image"
+            " WHERE name = ? ORDER BY position",
+            (_name(reference),),
         )
+        return [_image(row) for row in rows]
+
+    def parts(self) -> set[Digest]:
+        """See ImageStore."""
+        return {Digest.parse(text(r[0])) for r in self._database.rows("SELECT image FROM platforms")}
+
+    def add_manifest(
+        self, reference: Reference, manifest: Digest, id: Digest, platforms: Sequence[Digest] = ()
+    ) -> None:
+        """See ImageStore."""
+        with self._database.transaction():
+            self._database.run(
+                "INSERT INTO manifests (repository, digest, image) VALUES (?, ?, ?)"
+                " ON CONFLICT (repository, digest) DO UPDATE SET image = excluded.image",
+                (reference.repository, str(manifest), str(id)),
+            )
+            self._set_platforms(f"{reference.repository}@{manifest}", platforms)
 
     def manifests_of(self, id: Digest) -> list[tuple[str, Digest]]:
         """See ImageStore."""
@@ -122,11 +144,22 @@ class LocalImageStore:
         """See ImageStore."""
         with self._database.transaction():
             for statement in (
+                "DELETE FROM platforms WHERE image = ?",
+                "DELETE FROM platforms WHERE name IN (SELECT name FROM refs WHERE image = ?)",
+                "DELETE FROM platforms WHERE name IN"
+                " (SELECT repository || '@' || digest FROM manifests WHERE image = ?)",
                 "DELETE FROM refs WHERE image = ?",
                 "DELETE FROM manifests WHERE image = ?",
                 "DELETE FROM images WHERE id = ?",
             ):
                 self._database.run(statement, (str(id),))
+
+    def _set_platforms(self, name: str, images: Sequence[Digest]) -> None:
+        self._database.run("DELETE FROM platforms WHERE name = ?", (name,))
+        for position, image in enumerate(images):
+            self._database.run(
+                "INSERT INTO platforms (name, position, image) VALUES (?, ?, ?)", (name, position, str(image))
+            )
 
     def _one(self, statement: str, *values: str) -> Image | None:
         row = self._database.row(statement, values)
@@ -148,6 +181,13 @@ class LocalImageStore:
         if not rows:
             raise ImageNotFound(name)
         return _image(rows[0])
+
+
+def _name(reference: Reference) -> str:
+    """As the table of platforms has it."""
+    if reference.digest is not None:
+        return f"{reference.repository}@{reference.digest}"
+    return str(reference.with_default_tag())
 
 
 def _image(row: Row) -> Image:

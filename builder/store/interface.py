@@ -227,14 +227,26 @@ class ImageStore(Protocol):
     def get(self, id: Digest) -> Image | None:
         """By id."""
 
-    def tag(self, reference: Reference, id: Digest) -> None:
-        """Let a name stand for an image; whatever it stood for loses it."""
+    def tag(self, reference: Reference, id: Digest, platforms: Sequence[Digest] = ()) -> None:
+        """Let a name stand for an image; whatever it stood for loses it.
+
+        ``platforms`` are the images of an index, for several platforms, ``id`` among them: that is the one
+        that commands use here.
+        """
+
+    def platforms_of(self, reference: Reference) -> list[Image]:
+        """The images of the index that a name stands for, in its order; [] if it is one image."""
+
+    def parts(self) -> set[Digest]:
+        """The images that belong to an index of some name."""
 
     def untag(self, reference: Reference) -> bool:
         """Whether there was such a name."""
 
-    def add_manifest(self, reference: Reference, manifest: Digest, id: Digest) -> None:
-        """Remember the manifest under which a registry has an image."""
+    def add_manifest(
+        self, reference: Reference, manifest: Digest, id: Digest, platforms: Sequence[Digest] = ()
+    ) -> None:
+        """Remember the manifest, or the index, under which a registry has an image; see ``tag``."""
 
     def manifests_of(self, id: Digest) -> list[tuple[str, Digest]]:
         """(repository, manifest digest) pairs, sorted."""

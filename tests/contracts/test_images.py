@@ -16,6 +16,7 @@ from tests.support.local_store import open_store
 
 ONE = Digest("sha256", "ab" + "0" * 62)
 TWO = Digest("sha256", "ac" + "0" * 62)
+THREE = Digest("sha256", "ad" + "0" * 62)
 NAME = Reference.parse("app")
 
 
@@ -152,3 +153,34 @@ def test_newest_first(images: ImageStore) -> None:
     images.add(TWO, "top", created_at=2)
 
     assert [image.id for image in images.all()] == [TWO, ONE]
+
+
+def test_name_of_several(images: ImageStore) -> None:
+    """A name, or a digest, of an index leads to one image, and to all in their order."""
+    one, two = (images.add(id, "top", created_at=1) for id in (ONE, TWO))
+    other = Reference.parse("other")
+    images.tag(NAME, TWO, [ONE, TWO])
+    images.add_manifest(other, THREE, ONE, [TWO, ONE])
+
+    assert images.find("app") == two
+    assert images.platforms_of(NAME) == [one, two]
+    assert images.platforms_of(other.with_digest(THREE)) == [two, one]
+    assert images.platforms_of(other) == []
+    assert images.parts() == {ONE, TWO}
+
+    images.tag(NAME, TWO)
+    assert images.platforms_of(NAME) == []
+    images.untag(other.with_digest(THREE))
+    assert images.parts() == set()
+
+
+@pytest.mark.parametrize(("gone", "left"), [(ONE, [TWO]), (TWO, [])])
+def test_deleted_image_is_no_part(images: ImageStore, gone: Digest, left: list[Digest]) -> None:
+    """A name is shorter by it, or is gone with the image that it led to."""
+    images.add(ONE, "top", created_at=1)
+    images.add(TWO, "top", created_at=1)
+    images.tag(NAME, TWO, [ONE, TWO])
+    images.delete(gone)
+
+    assert [image.id for image in images.platforms_of(NAME)] == left
+    assert images.parts() == set(left)

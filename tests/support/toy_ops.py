@@ -17,7 +17,7 @@ from builder.core.digest import Digest
 from builder.core.events import Event
 from builder.core.job import Job
 from builder.core.location import Location
-from builder.llb.definition import Definition, DefinitionBuilder, Edge, Vertex
+from builder.llb.definition import Definition, DefinitionBuilder, Edge, Vertex, merged
 from builder.llb.ops import ExecOp
 from builder.solver.interface import CacheMap, Dep, Executed
 from builder.solver.solver import Solver
@@ -149,6 +149,13 @@ class Toys:
         solver = Solver[int](self, self.cache, self.store, parallelism=self.parallelism)
         result = solver.solve(self.definition(target), job)
         return Outcome(result, sorted(self.executed), sorted(self.slow_keys), events.seen)
+
+    def solve_all(self, *targets: Edge | None) -> list[int | None]:
+        """Several targets of one graph; ``executed`` has what ran."""
+        self.executed = []
+        graph = merged(self.definition(target) for target in targets)
+        solver = Solver[int](self, self.cache, self.store, parallelism=self.parallelism)
+        return solver.solve_all(graph, targets, Job("test"))
 
     def resolve(self, digest: Digest, vertex: Vertex) -> ToyOp:
         """See Resolver."""

@@ -166,8 +166,8 @@ def _arguments(request: BuildRequest) -> Iterator[tuple[str, str]]:
         yield "--build-context", f"{name}={shown(place)}"
     for name, value in request.labels.items():
         yield "--label", name if looks_secret(name) else f"{name}={value}"
-    if request.platform is not None:
-        yield "--platform", str(request.platform)
+    if request.platforms:
+        yield "--platform", ",".join(map(str, request.platforms))
     if request.network is not None:
         yield "--network", request.network
     if request.pull != "missing":

@@ -203,7 +203,7 @@ class _Conversion:
         request = self._request
         state = self._states[self._target.number]
         image = dataclasses.replace(state.image, labels={**state.image.labels, **request.labels})
-        if request.platform != request.build_platform:
+        if request.platform != request.build_platform or request.is_one_of_several:
             # It was asked for, so the result says so, even if its last FROM is for another platform.
             image = dataclasses.replace(image, platform=request.platform)
         return FrontendResult(

@@ -80,7 +80,26 @@ class StageState:
         self._step += 1
         stage = f"{self.display_name} " if self.display_name else ""
         number = str(self._step).rjust(len(str(self._steps)))
-        return f"[{stage}{number}/{self._steps}] {text}"
+        return f"[{self._shown_platform()}{stage}{number}/{self._steps}] {text}"
+
+    def _shown_platform(self) -> str:
+        """``linux/amd64``, or ``linux/amd64->arm64`` where a step there knows what it is to make."""
+        if not self.scope.request.is_one_of_several:
+            return ""
+        own = self.platform
+        target = Platform(
+            self.env.get("TARGETOS") or own.os,
+            self.env.get("TARGETARCH") or own.architecture,
+            self.env.get("TARGETVARIANT", ""),
+        )
+        if target.os != own.os:
+            return f"{own}->{target} "
+        if target.architecture == own.architecture:
+            return f"{own} "
+        # As BuildKit has it, also where the stage declares no TARGETVARIANT.
+        if target.architecture == "arm" and not target.variant:
+            target = Platform(target.os, "arm", "v7")
+        return f"{own}->{str(target).partition('/')[2]} "
 
     def instruction_name(
         self, node: Node, *, is_trigger: bool, summary: str = "", secrets: Iterable[str] = ()

@@ -57,6 +57,19 @@ def test_everything_runs_once(toys: Toys) -> None:
     assert outcome.result == (1 + 1) + (1 + 2) + 1
 
 
+def test_several_targets_share_their_steps(toys: Toys) -> None:
+    """Each has its result, in their order; what both need runs once, and a target may be below another."""
+    toys.begin()
+    shared = toys.add("shared", toys.source("base", 1))
+    one, two = toys.add("one", shared, plus=10), toys.add("two", shared, plus=20)
+
+    assert toys.solve_all(two, None, one, shared, one) == [21, None, 11, 1, 11]
+    assert sorted(toys.executed) == ["one", "shared", "two"]
+    assert toys.solve_all(one, two) == [11, 21]
+    assert toys.executed == []
+    assert toys.solve_all(None) == [None]
+
+
 def test_second_build_runs_nothing(toys: Toys) -> None:
     """Nothing runs when nothing changed, and the result is the same."""
     first = toys.solve(diamond(toys, left=1, right=2))

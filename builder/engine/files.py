@@ -1,0 +1,91 @@
+"""The files of what was built, in folders and tars of the user."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from builder.core.errors import Kind, PybuildError
+from builder.core.platform import Platform
+from builder.engine.assemble import Engine
+from builder.engine.imagetree import flat_tree, write_tree
+from builder.engine.platforms import Built
+from builder.exporter.folder import write_folder
+from builder.fs.diff import write_trees
+from builder.fs.replace import replacing
+
+
+class PlatformsCollide(PybuildError):
+    """Files of two platforms are to have one place."""
+
+    kind = Kind.CONFLICT
+    code = "platforms-collide"
+
+    def __init__(self, path: str, first: Platform, second: Platform) -> None:
+        super().__init__(
+            f'"{path}" is a file for {first} and for {second}',
+            hint="leave out platform-split=false, so that each platform has its own folder",
+        )
+
+
+def write_files(engine: Engine, built: Sequence[Built], folder: Path, *, is_split: bool) -> None:
+    """Into a folder; with ``is_split`` below ``linux_amd64`` and so on. Raises PlatformsCollide."""
+    with ExitStack() as stack:
+        trees = [stack.enter_context(flat_tree(engine, engine.snapshots.lowers(each.top))) for each in built]
+        if not is_split:
+            _check_apart(built, trees)
+        for each, tree in zip(built, trees, strict=True):
+            write_folder(tree, str(folder / folder_name(each.platform) if is_split else folder))
+
+
+def write_tar_of(engine: Engine, built: Sequence[Built], output: Path | None) -> None:
+    """As a tar, to a file or to standard output; several platforms are folders of it."""
+    if len(built) == 1:
+        write_tree(engine, engine.snapshots.lowers(built[0].top), output)
+        return
+    with ExitStack() as stack:
+        trees = [
+            (
+                folder_name(each.platform),
+                stack.enter_context(flat_tree(engine, engine.snapshots.lowers(each.top))),
+            )
+            for each in built
+        ]
+        sink: Callable[[bytes], object] = sys.stdout.buffer.write
+        if output is not None:
+            sink = stack.enter_context(replacing(output)).write
+        write_trees(trees, sink)
+
+
+def folder_name(platform: Platform) -> str:
+    """``linux_arm_v7``, as BuildKit calls it."""
+    return str(platform).replace("/", "_")
+
+
+def _check_apart(built: Sequence[Built], trees: Sequence[str]) -> None:
+    """Directories may be of several platforms, anything else of one."""
+    seen: dict[str, Platform] = {}
+    for each, tree in zip(built, trees, strict=True):
+        for path in _leaves(tree):
+            other = seen.setdefault(path, each.platform)
+            if other is not each.platform:
+                raise PlatformsCollide(path, other, each.platform)
+
+
+def _leaves(tree: str) -> list[str]:
+    found = []
+    pending = [""]
+    while pending:
+        below = pending.pop()
+        with os.scandir(f"{tree}/{below}") as entries:
+            for entry in entries:
+                path = f"{below}{entry.name}"
+                if stat.S_ISDIR(entry.stat(follow_symlinks=False).st_mode):
+                    pending.append(f"{path}/")
+                else:
+                    found.append(path)
+    return sorted(found)
