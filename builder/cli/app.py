@@ -39,6 +39,10 @@ COMMANDS = {
     "import": ("builder.cli.image_tree:import_", "Make an image from the files of a tar."),
     "export": ("builder.cli.image_tree:export", "Write the files of a container or image as a tar."),
     "squash": ("builder.cli.image_tree:squash", "Make one layer of an image's layers."),
+    "builds ls": ("builder.cli.builds:ls", "List builds."),
+    "builds show": ("builder.cli.builds:show", "Show what a build did."),
+    "builds logs": ("builder.cli.builds:logs", "Show what the steps of a build printed."),
+    "builds rm": ("builder.cli.builds:rm", "Forget builds."),
     "bootstrap": ("builder.cli.system:bootstrap", "Make a base image from this machine, without a registry."),
     "parse": ("builder.cli.system:parse", "Show how a Dockerfile is read."),
 }
@@ -50,6 +54,13 @@ IMAGE_COMMANDS = {
     "ls": ["images"], "list": ["images"], "prune": ["image prune"], "pull": ["pull"], "push": ["push"],
     "rm": ["rmi"], "remove": ["rmi"], "save": ["save"], "tag": ["tag"],
 }  # fmt: skip
+
+# What `builds NAME` stands for; `builds` alone is the list.
+BUILDS_COMMANDS = {
+    "ls": ["builds ls"], "list": ["builds ls"], "show": ["builds show"], "logs": ["builds logs"],
+    "rm": ["builds rm"],
+}  # fmt: skip
+_GROUPS = {"image": IMAGE_COMMANDS, "builds": BUILDS_COMMANDS}
 
 # Options of the program itself that take a value, before the command's name.
 _VALUED = ("--root",)
@@ -112,13 +123,16 @@ def _program(
 
 
 def _ungrouped(arguments: Sequence[str]) -> list[str]:
-    """``image ls`` is ``images``, and so on."""
+    """``image ls`` is ``images``, ``builds`` is ``builds ls``, and so on."""
     rest = list(arguments)
     at = next(
         (i for i, word in enumerate(rest) if not word.startswith("-") and rest[i - 1] not in _VALUED), -1
     )
-    if at >= 0 and rest[at] == "image" and at + 1 < len(rest) and rest[at + 1] in IMAGE_COMMANDS:
-        rest[at : at + 2] = IMAGE_COMMANDS[rest[at + 1]]
+    commands = _GROUPS.get(rest[at], {}) if at >= 0 else {}
+    if at + 1 < len(rest) and rest[at + 1] in commands:
+        rest[at : at + 2] = commands[rest[at + 1]]
+    elif at >= 0 and rest[at] == "builds":
+        rest[at] = "builds ls"
     return rest
 
 

@@ -57,12 +57,11 @@ class StepFinished(NamedTuple):
 
 
 class StepUsage(NamedTuple):
-    """What a step took, sent before it is over; None: not known."""
+    """What the process of a step took, sent before the step is over."""
 
     step: str
-    cpu_s: float | None  # of its processes
-    peak_memory: int | None  # bytes that the largest of them had in memory
-    written: int | None  # bytes of the files that it left
+    cpu_s: float
+    peak_memory: int  # bytes
 
 
 class Warned(NamedTuple):

@@ -50,7 +50,7 @@ class LoggingProgress:
 
     def path(self, step: str) -> Path:
         """Where a step's output lies, if it printed any."""
-        return self._directory / f"{step.rpartition(':')[2][:32]}.log"
+        return log_path(self._directory, step)
 
     def _file(self, step: str) -> BinaryIO:
         file = self._files.get(step)
@@ -58,3 +58,8 @@ class LoggingProgress:
             self._directory.mkdir(mode=0o700, exist_ok=True)
             file = self._files[step] = open(self.path(step), "ab")  # noqa: SIM115 (closed when the step ends)
         return file
+
+
+def log_path(directory: Path, step: str) -> Path:
+    """Where the output of one step lies among those of its build."""
+    return directory / f"{step.rpartition(':')[2][:32]}.log"

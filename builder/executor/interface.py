@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from builder.core.errors import Kind, PybuildError
 from builder.core.job import Job
@@ -71,6 +71,13 @@ class ProcessIO:
     terminal: bool = False
 
 
+class ProcessUsage(NamedTuple):
+    """What a process took, and those that it waited for."""
+
+    cpu_s: float
+    peak_memory: int  # bytes of the largest of them; never less than what a sandbox itself needs to start
+
+
 class RunningProcess(Protocol):
     """A process that was started."""
 
@@ -88,6 +95,10 @@ class RunningProcess(Protocol):
     @property
     def memory_shortage(self) -> str | None:
         """Once ``wait`` returned: the memory limit for which the kernel killed something of it, in words."""
+
+    @property
+    def usage(self) -> ProcessUsage | None:
+        """Once ``wait`` returned; None is not known."""
 
     def wait(self) -> int:
         """Exit code, 128+N if killed by signal N; the whole tree is gone when this returns."""

@@ -15,7 +15,14 @@ from builder.core.events import Warned
 from builder.core.job import Job
 from builder.core.limits import SHM_SIZE, Limits
 from builder.core.mount import Mount
-from builder.executor.interface import ProcessIO, ProcessNotStarted, ProcessSpec, RunningProcess, UnknownUser
+from builder.executor.interface import (
+    ProcessIO,
+    ProcessNotStarted,
+    ProcessSpec,
+    ProcessUsage,
+    RunningProcess,
+    UnknownUser,
+)
 from builder.sandbox import files
 from builder.sandbox.launch import Launcher, SandboxFailed, SandboxProcess
 from builder.sandbox.spec import SandboxSpec
@@ -51,6 +58,11 @@ class LocalProcess:
     @property
     def memory_shortage(self) -> str | None:
         return self._shortage
+
+    @property
+    def usage(self) -> ProcessUsage | None:
+        found = self._process.usage
+        return None if found is None else ProcessUsage(*found)
 
     @property
     def stubs(self) -> Sequence[tuple[bytes, int, int]]:

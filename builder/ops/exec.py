@@ -11,7 +11,7 @@ from dataclasses import replace
 from builder.core.canonical import digest_of
 from builder.core.digest import Digest
 from builder.core.errors import Kind, PybuildError
-from builder.core.events import Warned
+from builder.core.events import StepUsage, Warned
 from builder.core.job import Job
 from builder.core.mount import Mount
 from builder.executor.interface import Executor, ProcessIO, ProcessSpec, RunningProcess
@@ -105,6 +105,8 @@ class ExecOperation:
         with contextlib.ExitStack() as stack:
             prepared = prepare_mounts(self._op, step, inputs, self._services, job, stack)
             exit_code, running = self._run(self._snapshots.mounts(active), prepared, job)
+        if running.usage is not None:
+            job.progress.emit(StepUsage(self._step, *running.usage))
         self._check(exit_code, running.memory_shortage, active, job)
         remove_stubs(active.upper, running.stubs)
 

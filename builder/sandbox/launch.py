@@ -72,6 +72,8 @@ class SandboxProcess:
         self._error: tuple[str, str, int, str, str, int] | None = None
         self._is_lost = False
         self._status = 0
+        self.usage: tuple[float, int] | None = None
+        """Once it is over: CPU seconds, and bytes of memory of the largest process in it."""
         self.pid = 0
         """In the caller's pid namespace; 0 until it started."""
         self.stubs: tuple[tuple[bytes, int, int], ...] = ()
@@ -105,8 +107,8 @@ class SandboxProcess:
                 self.pid, self.stubs = pid, tuple(stubs)
             case "failed", (tuple(error),):
                 self._error = error
-            case "exited", (int(status),):
-                self._status = status
+            case "exited", (int(status), float(cpu_s), int(peak)):
+                self._status, self.usage = status, (cpu_s, peak * 1024)
             case _:
                 self._is_lost = True
         self._started.set()

@@ -2,7 +2,8 @@
 
 Requests, ``marshal`` on a SOCK_SEQPACKET socket: ``("start", id, spec | None)`` with descriptors (a spec that
 is too large for a packet comes in a memfd, the last of them), ``("signal", id, number)``. Replies:
-``("started", id, pid, stubs)``, ``("failed", id, Failure)``, ``("exited", id, wait status)``; the first one
+``("started", id, pid, stubs)``, ``("failed", id, Failure)``, ``("exited", id, wait status, CPU seconds, peak
+KiB)``, where the last two are of the child and whatever it waited for, memory of the largest; the first one
 may be ``("confined", 0, directory)``, the group of devices, to be removed after the launcher.
 """
 
@@ -169,16 +170,18 @@ class Server:
     def _reap(self, process: _Process) -> None:
         if process.report >= 0:
             self._read_report(process)
-        pid, status = os.waitpid(process.pid, os.WNOHANG)
+        pid, status, usage = os.wait4(process.pid, os.WNOHANG)
         if not pid:
             return
         self._poll.unregister(process.pidfd)
         del self._pidfds[process.pidfd], self._processes[process.id]
         os.close(process.pidfd)
         if process.failure is None:
-            self._send(("exited", process.id, status))
+            self._send(("exited", process.id, status, usage.ru_utime + usage.ru_stime, usage.ru_maxrss))
         else:
             self._send(("failed", process.id, process.failure))
 
-    def _send(self, message: tuple[str | int | list[tuple[bytes, int, int]] | child.Failure, ...]) -> None:
+    def _send(
+        self, message: tuple[str | int | float | list[tuple[bytes, int, int]] | child.Failure, ...]
+    ) -> None:
         self._socket.send(marshal.dumps(message), _socket.MSG_NOSIGNAL)

@@ -53,9 +53,7 @@ class StepCollector:
                     self._finished[event.step] = event
             case StepUsage():
                 with self._lock:
-                    self._usage[event.step] = Usage(
-                        cpu_s=event.cpu_s, peak_memory=event.peak_memory, written=event.written
-                    )
+                    self._usage[event.step] = Usage(cpu_s=event.cpu_s, peak_memory=event.peak_memory)
             case _:
                 pass
         self._inner.emit(event)
@@ -86,7 +84,7 @@ class StepCollector:
             started_at=self._started.get(queued.step),
             seconds=finished.seconds if finished else 0.0,
             error=finished.error if finished else None,
-            usage=self._usage.get(queued.step, Usage()),
+            usage=self._usage.get(queued.step),
         )
 
 

@@ -18,11 +18,10 @@ STATUSES: tuple[Status, ...] = get_args(Status)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What a step took beside time; None is not known."""
+    """What the process of a step took beside time."""
 
-    cpu_s: float | None = None  # of all processes that the step's own one waited for
-    peak_memory: int | None = None  # bytes that the largest of them had in memory at once
-    written: int | None = None  # bytes of the files in the step's directory
+    cpu_s: float  # also of the processes that it waited for
+    peak_memory: int  # bytes that the largest of them had in memory at once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +40,7 @@ class StepRecord:
     seconds: float = 0.0
     error: str | None = None
     cause: str | None = None  # why it ran
-    usage: Usage = Usage()
+    usage: Usage | None = None  # None: it started no process
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,20 +115,19 @@ _STEP_DEFAULTS: dict[str, Any] = {
     "digest": "", "name": "", "inputs": (), "status": "unreached", "key": None, "result": None,
     "started_at": None, "seconds": 0.0, "error": None, "cause": None, "location": None,
 }  # fmt: skip
-_USAGE_DEFAULTS: dict[str, Any] = {"cpu_s": None, "peak_memory": None, "written": None}
 
 
 def _step_document(step: StepRecord) -> dict[str, Any]:
     document = _stated(step, _STEP_DEFAULTS)
-    usage = _stated(step.usage, _USAGE_DEFAULTS)
-    if usage:
-        document["usage"] = usage
+    if step.usage is not None:
+        document["usage"] = [round(step.usage.cpu_s, 4), step.usage.peak_memory]
     return document
 
 
 def _step(document: dict[str, Any], lines: list[str]) -> StepRecord:
     place = document.get("location")
     location = Location(*place) if place else None
+    usage = document.get("usage")
     return StepRecord(
         digest=document["digest"],
         name=document.get("name", ""),
@@ -143,5 +141,5 @@ def _step(document: dict[str, Any], lines: list[str]) -> StepRecord:
         seconds=document.get("seconds", 0.0),
         error=document.get("error"),
         cause=document.get("cause"),
-        usage=Usage(**document.get("usage", {})),
+        usage=Usage(cpu_s=usage[0], peak_memory=usage[1]) if usage else None,
     )

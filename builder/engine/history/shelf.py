@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from builder.core.errors import Kind, PybuildError
-from builder.engine.history.record import BuildRecord
+from builder.engine.history.record import BuildRecord, StepRecord
 from builder.store.database import Database, Row
 from builder.store.state import StateDir, remove_tree
 
@@ -76,6 +76,17 @@ class BuildShelf:
         if len(rows) > 1:
             raise BuildAmbiguous(f'"{name}" begins the ids of several builds', hint="give more of it")
         return _decoded(rows[0])
+
+    def last_runs(self, *, before: BuildRecord) -> dict[str, tuple[str, StepRecord]]:
+        """By cache key, the build in which a step last ran to its end, not after ``before``, and the step."""
+        found: dict[str, tuple[str, StepRecord]] = {}
+        for record in self.all():
+            if record.started_at > before.started_at:
+                continue
+            for step in record.steps:
+                if step.status == "done" and step.key is not None:
+                    found.setdefault(step.key, (record.id, step))
+        return found
 
     def remove(self, build_id: str) -> None:
         """One build's record and logs, by its whole id."""

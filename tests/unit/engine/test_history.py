@@ -57,7 +57,7 @@ def test_record_survives_the_store(shelf: BuildShelf) -> None:
         seconds=0.5,
         error="no",
         cause="never built",
-        usage=Usage(cpu_s=0.25, peak_memory=7, written=0),
+        usage=Usage(cpu_s=0.25, peak_memory=7),
     )
     record = BuildRecord(
         id="0a",
@@ -146,7 +146,7 @@ def test_events_become_steps() -> None:
         collector.emit(StepQueued(name, f"[{name}]", ("ran", "ran"), None))
     for name in ("ran", "bad", "running"):
         collector.emit(StepStarted(name, 1.0))
-    collector.emit(StepUsage("ran", 0.5, 10, 20))
+    collector.emit(StepUsage("ran", 0.5, 10))
     collector.note_result("ran", "snap")
     collector.emit(StepFinished("ran", 3.0, False, None, seconds=2.0, key="k"))
     collector.emit(StepFinished("hit", 3.0, True, None))
@@ -167,7 +167,7 @@ def test_events_become_steps() -> None:
         result="snap",
         started_at=1.0,
         seconds=2.0,
-        usage=Usage(cpu_s=0.5, peak_memory=10, written=20),
+        usage=Usage(cpu_s=0.5, peak_memory=10),
     )
 
 
