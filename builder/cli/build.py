@@ -176,6 +176,7 @@ def build(
         loads=load,
         is_described=metadata_file is not None,
         environ=os.environ,
+        context=path,
     )
     recorder, source = Recorder(os.environ), BuildSource()
     request = request_of(given, recorder)

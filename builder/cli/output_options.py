@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,6 +16,7 @@ from builder.core.errors import Kind, PybuildError, Unsupported
 from builder.core.suggest import did_you_mean
 
 if TYPE_CHECKING:  # a command that only shows its help does without
+    from builder.core.reference import Reference
     from builder.engine.build import BuildOutcome
     from builder.engine.outputs import Output, Outputs
 
@@ -35,9 +37,13 @@ AnnotationTexts = Annotated[
 _PACKING = (
     "name", "compression", "compression-level", "force-compression", "oci-mediatypes", "rewrite-timestamp",
 )  # fmt: skip
+_IMAGE = (
+    "push", "push-by-digest", "registry.insecure", "store", "unpack", "dangling-name-prefix",
+    "name-canonical", *_PACKING,
+)  # fmt: skip
 _KEYS = {
-    "image": ("push", "push-by-digest", "store", "unpack", *_PACKING),
-    "registry": ("push", "push-by-digest", "store", "unpack", *_PACKING),
+    "image": _IMAGE,
+    "registry": _IMAGE,
     "docker": ("dest", "tar", *_PACKING),
     "oci": ("dest", "tar", *_PACKING),
     "local": ("dest", "mode", "platform-split", "rewrite-timestamp"),
@@ -47,8 +53,8 @@ _KEYS = {
 # Of BuildKit and buildx, known and without effect here: refused by name.
 _UNBUILT = (
     "annotation-inline", "attestation-inline", "attestation-prefix", "buildinfo", "compatibility-version",
-    "context", "danging-name-empty-only", "dangling-name-prefix", "name-canonical", "nydus", "oci-artifact",
-    "prefer-nondist-layers", "registry.insecure", "source-date-epoch",
+    "context", "danging-name-empty-only", "nydus", "oci-artifact", "prefer-nondist-layers",
+    "source-date-epoch",
 )  # fmt: skip
 
 
@@ -80,13 +86,20 @@ def read_outputs(
     loads: bool,
     is_described: bool,
     environ: Mapping[str, str],
+    context: str = ".",
 ) -> ReadOutputs:
-    """Raises InvalidOutput, InvalidAnnotation, InvalidReference, Unsupported."""
+    """``context`` is the build's, a folder or not.
+
+    Raises InvalidOutput, InvalidAnnotation, InvalidReference, Unsupported.
+    """
     from builder.engine.outputs import Output, Outputs, annotations_of
 
     noted = annotations_of(annotations or ())
     read = [_output(text) for text in texts or ()]
     items = [item for item, _ in read]
+    for item in items:
+        if item.is_mirror and item.dest is not None:
+            _refuse_precious(item.dest, context)
     if pushes:
         items = _pushed(items)
     if loads:
@@ -152,14 +165,15 @@ def _output(text: str) -> tuple[Output, bool]:
         names=names_of(values.get("name", "")),
         pushes=_flag(values, "push", default=kind == "registry"),
         pushes_by_digest=_flag(values, "push-by-digest", default=False),
+        is_insecure=_flag(values, "registry.insecure", default=False),
+        keeps_digest=_flag(values, "name-canonical", default=False),
+        nameless_prefix=_prefix(values.get("dangling-name-prefix")),
         is_packed="compression" in values or "force-compression" in values,
         is_folder=not _flag(values, "tar", default=True),
         is_split=_flag(values, "platform-split", default=False) if "platform-split" in values else None,
     )
     if not _flag(values, "store", default=True) and not output.pushes:
         output = replace(output, kind="cacheonly")
-    if values.get("mode", "copy") != "copy":
-        raise Unsupported('--output: mode is "copy" only', hint="remove what is to go before the build")
     _flag(values, "unpack", default=True)  # an image of the store can always be run
     output = _placed(output, values, text).packed_as(
         values.get("compression"),
@@ -178,7 +192,10 @@ def _placed(output: Output, values: Mapping[str, str], text: str) -> Output:
         case "local":
             if not dest or dest == "-":
                 raise InvalidOutput(f'--output "{text}" needs a folder', hint="name it with dest=FOLDER")
-            return replace(output, dest=Path(dest))
+            mode = values.get("mode", "copy")
+            if mode not in ("copy", "delete"):
+                raise InvalidOutput(f'--output: mode cannot be "{mode}"', hint="it is copy or delete")
+            return replace(output, dest=Path(dest), is_mirror=mode == "delete")
         case "docker" if not dest:
             if output.is_folder:
                 raise InvalidOutput(f'--output "{text}" needs a folder', hint="name it with dest=FOLDER")
@@ -194,6 +211,29 @@ def _placed(output: Output, values: Mapping[str, str], text: str) -> Output:
             return replace(output, dest=path)
         case _:
             return output
+
+
+def _refuse_precious(folder: Path, context: str) -> None:
+    """What is not of the build is removed: never the folder that somebody works in, or one above it."""
+    whole = folder.resolve()
+    precious = (".", os.path.expanduser("~"), context)
+    if any(Path(place).resolve().is_relative_to(whole) for place in precious):
+        raise InvalidOutput(
+            f'--output: mode=delete would empty "{folder}", with this folder, the context or your home in it',
+            hint="name a folder that holds nothing but the output",
+        )
+
+
+def _prefix(text: str | None) -> Reference | None:
+    """Raises InvalidOutput, InvalidReference."""
+    from builder.core.reference import Reference
+
+    if text is None:
+        return None
+    prefix = Reference.parse(text)
+    if prefix.tag is not None or prefix.digest is not None:
+        raise InvalidOutput(f'--output: dangling-name-prefix cannot be "{text}"', hint="leave out the tag")
+    return prefix
 
 
 def _values(text: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from builder.core.errors import Kind, PybuildError
+from builder.core.errors import Kind, PybuildError, Unsupported
 from builder.core.platform import Platform
 from builder.engine.assemble import Engine
 from builder.engine.imagetree import flat_tree, write_tree
@@ -32,14 +32,23 @@ class PlatformsCollide(PybuildError):
         )
 
 
-def write_files(engine: Engine, built: Sequence[Built], folder: Path, *, is_split: bool) -> None:
-    """Into a folder; with ``is_split`` below ``linux_amd64`` and so on. Raises PlatformsCollide."""
+def write_files(
+    engine: Engine, built: Sequence[Built], folder: Path, *, is_split: bool, is_mirror: bool = False
+) -> None:
+    """Into a folder; with ``is_split`` below ``linux_amd64`` and so on.
+
+    With ``is_mirror`` what else is there goes, of each platform's folder.
+    Raises PlatformsCollide, Unsupported.
+    """
+    if is_mirror and not is_split and len(built) > 1:
+        raise Unsupported("one folder cannot mirror several platforms", hint="leave out platform-split=false")
     with ExitStack() as stack:
         trees = [stack.enter_context(flat_tree(engine, engine.snapshots.lowers(each.top))) for each in built]
         if not is_split:
             _check_apart(built, trees)
         for each, tree in zip(built, trees, strict=True):
-            write_folder(tree, str(folder / folder_name(each.platform) if is_split else folder))
+            place = folder / folder_name(each.platform) if is_split else folder
+            write_folder(tree, str(place), is_mirror=is_mirror)
 
 
 def write_tar_of(engine: Engine, built: Sequence[Built], output: Path | None) -> None:

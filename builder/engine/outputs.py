@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from builder.core.digest import Digest
 from builder.core.errors import Kind, PybuildError
 from builder.core.job import Job
-from builder.core.reference import Reference
+from builder.core.reference import DEFAULT_TAG, Reference
 from builder.core.steps import as_step
 from builder.core.suggest import did_you_mean
 from builder.engine.assemble import Engine
@@ -49,6 +49,18 @@ class UnknownCompression(PybuildError):
         )
 
 
+class TaggedDigest(PybuildError):
+    """An image is to be pushed by its digest, and under a tag."""
+
+    kind = Kind.INVALID
+    code = "tagged-digest"
+
+    def __init__(self, name: Reference) -> None:
+        super().__init__(
+            f'push-by-digest leaves no tag, and "{name.familiar()}" has one', hint="name it without :TAG"
+        )
+
+
 class NothingToPush(PybuildError):
     """An image is to be pushed and has no name."""
 
@@ -80,9 +92,13 @@ class Output:
     dest: Path | None = None  # None: standard output, where the kind writes anything
     is_folder: bool = False  # an archive as a folder
     is_split: bool | None = None  # files below a folder of the platform; None: where there are several
+    is_mirror: bool = False  # what else is in the folder goes
     names: tuple[Reference, ...] = ()  # beside those of the build
     pushes: bool = False
     pushes_by_digest: bool = False
+    is_insecure: bool = False  # its registries need no certificate, or no TLS
+    keeps_digest: bool = False  # named by its manifest's digest too, pushed or not
+    nameless_prefix: Reference | None = None  # named by it and the digest, where it has no other name
     is_packed: bool = False  # compressed now, though nobody takes it yet
     options: PackOptions = PackOptions()
 
@@ -149,8 +165,14 @@ class Outputs:
         return any(item.keeps_image for item in self.items)
 
     def check(self, tags: Sequence[Reference], *, has_index: bool = False) -> None:
-        """Before anything is built. Raises InvalidAnnotation, NeedsOciTypes, NothingToPush, OneImageOnly."""
+        """Before anything is built.
+
+        Raises InvalidAnnotation, NeedsOciTypes, NothingToPush, OneImageOnly, TaggedDigest.
+        """
         for item in self.items:
+            for name in (*tags, *item.names) if item.pushes_by_digest else ():
+                if name.tag not in (None, DEFAULT_TAG):
+                    raise TaggedDigest(name)
             item.options.check()
             if not has_index:
                 item.options.annotations.refuse_index()
@@ -200,8 +222,12 @@ class Exporter:
 
         match output.kind:
             case "image" | "registry":
-                if output.pushes or output.is_packed or outputs.is_described:
+                is_digest_kept = output.keeps_digest or (output.nameless_prefix is not None and not names)
+                if output.pushes or output.is_packed or is_digest_kept or outputs.is_described:
                     step("layers", pack)
+                if is_digest_kept:
+                    assert packed is not None
+                    self._keep_digest(packed, built, names, output)
                 if output.pushes:
                     assert packed is not None
                     self._push(packed, built, names, output)
@@ -235,13 +261,23 @@ class Exporter:
     ) -> None:
         from builder.engine.push import image_pusher
 
-        pusher = image_pusher(self._engine)
+        insecure = {name.domain for name in names} if output.is_insecure else ()
+        pusher = image_pusher(self._engine, insecure)
         parts = [each.image for each in built] if len(built) > 1 else []
         for name in names:
             target = name
             if output.pushes_by_digest:
                 target = name.with_tag(None).with_digest(packed.descriptor.digest)
             pusher.push(packed, target)
+            self._engine.images.add_manifest(name, packed.descriptor.digest, main_image(built).image, parts)
+
+    def _keep_digest(
+        self, packed: Packed, built: Sequence[Built], names: Sequence[Reference], output: Output
+    ) -> None:
+        parts = [each.image for each in built] if len(built) > 1 else []
+        if not names and output.nameless_prefix is not None:
+            names = [output.nameless_prefix]
+        for name in names:
             self._engine.images.add_manifest(name, packed.descriptor.digest, main_image(built).image, parts)
 
     def _load(self, packed: Packed, names: Sequence[Reference], host: str) -> None:
@@ -276,7 +312,7 @@ class Exporter:
             return
         assert output.dest is not None
         is_split = len(built) > 1 if output.is_split is None else output.is_split
-        write_files(self._engine, built, output.dest, is_split=is_split)
+        write_files(self._engine, built, output.dest, is_split=is_split, is_mirror=output.is_mirror)
 
 
 def describe(exported: Exported, image: Digest, build_id: str) -> dict[str, Any]:

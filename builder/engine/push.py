@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from builder.core.descriptor import INDEXES, MANIFESTS, OCI_MANIFEST, Descriptor
@@ -63,15 +63,21 @@ def _packed(engine: Engine, layers: Layers, image: Image, reference: Reference) 
     )
 
 
-def image_pusher(engine: Engine) -> ImagePusher:
-    """For what was packed from this store."""
+def image_pusher(engine: Engine, insecure: Iterable[str] = ()) -> ImagePusher:
+    """For what was packed from this store; ``insecure`` are registries that may be so."""
 
     def fetch(layer: PackedLayer) -> None:
         snapshot = engine.snapshots.stat(layer.snapshot)
         assert snapshot is not None
         engine.sources.fetch_layers([snapshot], engine.job)
 
-    return ImagePusher(engine.pusher, engine.content, engine.snapshots, fetch, engine.job)
+    pusher = engine.pusher
+    if insecure:
+        from builder.engine.registries import open_exchange
+        from builder.registry.pusher import HttpRegistryPusher
+
+        pusher = HttpRegistryPusher(open_exchange(engine.config, insecure))
+    return ImagePusher(pusher, engine.content, engine.snapshots, fetch, engine.job)
 
 
 def _references(engine: Engine, name: str, *, all_tags: bool) -> list[Reference]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from builder.config import Config
 from builder.registry.config import RegistryConfig
 from builder.registry.exchange import Exchange
@@ -13,10 +15,13 @@ def registry_config(config: Config) -> RegistryConfig:
     return RegistryConfig.parse(data)
 
 
-def open_exchange(config: Config) -> Exchange:
-    """What reading and writing share. Raises InvalidRegistryConfig."""
+def open_exchange(config: Config, insecure: Iterable[str] = ()) -> Exchange:
+    """What reading and writing share; ``insecure`` are registries of this use.
+
+    Raises InvalidRegistryConfig.
+    """
     return Exchange.open(
-        config=registry_config(config),
+        config=registry_config(config).with_insecure(insecure),
         docker_config=config.docker_config,
         more_logins=config.podman_logins,
         proxies=config.proxies,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from collections.abc import Sequence
 
@@ -25,12 +26,12 @@ class OutputInTheWay(PybuildError):
         )
 
 
-def write_folder(source: str, target: str) -> None:
+def write_folder(source: str, target: str, *, is_mirror: bool = False) -> None:
     """Copy what the directory ``source`` holds into ``target``, which may hold something already.
 
     Files belong to the caller, and have the modes and times of the image; set-id bits stay only where the
-    owner does. What is there and equal is not written; other names of the folder are left alone.
-    Raises OutputInTheWay.
+    owner does. What is there and equal is not written; other names of the folder are left alone, or with
+    ``is_mirror`` removed. Raises OutputInTheWay.
     """
     os.makedirs(target, exist_ok=True)
     source_fd = os.open(source, _DIRECTORY)
@@ -38,7 +39,7 @@ def write_folder(source: str, target: str) -> None:
         # The folder itself is the user's, who may have named it through a link.
         target_fd = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            _FolderWriter(target_fd).directory(source_fd, target_fd, ())
+            _FolderWriter(target_fd, is_mirror=is_mirror).directory(source_fd, target_fd, ())
         finally:
             os.close(target_fd)
     finally:
@@ -46,8 +47,9 @@ def write_folder(source: str, target: str) -> None:
 
 
 class _FolderWriter:
-    def __init__(self, root: int) -> None:
+    def __init__(self, root: int, *, is_mirror: bool) -> None:
         self._root = root
+        self._is_mirror = is_mirror
         self._links: dict[tuple[int, int], str] = {}
         self._user, self._group = os.geteuid(), os.getegid()
         self._scratch = f".pybuild-{os.getpid()}.partial"
@@ -55,6 +57,8 @@ class _FolderWriter:
     def directory(self, source: int, target: int, path: Sequence[str]) -> None:
         with os.scandir(source) as found:
             names = sorted(entry.name for entry in found)
+        if self._is_mirror:
+            self._remove_others(target, set(names))
         for name in names:
             st = os.stat(name, dir_fd=source, follow_symlinks=False)
             here = (*path, name)
@@ -87,7 +91,10 @@ class _FolderWriter:
         name = path[-1]
         there = _lstat(name, target)
         if there is not None and stat.S_ISDIR(there.st_mode):
-            raise OutputInTheWay("/".join(path))
+            if not self._is_mirror:
+                raise OutputInTheWay("/".join(path))
+            shutil.rmtree(name, dir_fd=target)
+            there = None
         inode, first = (st.st_dev, st.st_ino), None
         if stat.S_ISREG(st.st_mode) and st.st_nlink > 1:
             first = self._links.setdefault(inode, "/".join(path))
@@ -101,6 +108,15 @@ class _FolderWriter:
         else:
             self._make(name, source, target, st)
         os.replace(self._scratch, name, src_dir_fd=target, dst_dir_fd=target)
+
+    def _remove_others(self, target: int, wanted: set[str]) -> None:
+        with os.scandir(target) as found:
+            others = [(e.name, e.is_dir(follow_symlinks=False)) for e in found if e.name not in wanted]
+        for name, is_directory in others:
+            if is_directory:
+                shutil.rmtree(name, dir_fd=target)
+            else:
+                os.unlink(name, dir_fd=target)
 
     def _make(self, name: str, source: int, target: int, st: os.stat_result) -> None:
         """The new file under a name that nothing else has."""

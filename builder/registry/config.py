@@ -13,7 +13,7 @@ ca = "/etc/ssl/corp.pem"    # trusted in addition to the system's certificates
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Self
 
 from builder.core.reference import DEFAULT_DOMAIN, InvalidReference, Reference
@@ -71,6 +71,11 @@ class RegistryConfig:
         for name in config._registries:
             config.endpoints(name)
         return config
+
+    def with_insecure(self, domains: Iterable[str]) -> Self:
+        """The same with these registries spoken to as if their tables said ``insecure = true``."""
+        changed = {d: self._registries.get(d, RegistrySettings())._replace(insecure=True) for d in domains}
+        return type(self)({**self._registries, **changed})
 
     def endpoints(self, domain: str) -> tuple[Endpoint, ...]:
         """Where to ask for ``domain``, in order: its mirrors, then itself. Raises InvalidRegistryConfig."""

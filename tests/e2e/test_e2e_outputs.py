@@ -110,6 +110,21 @@ def test_files(pybuild: Pybuild, project: Path, tmp_path: Path) -> None:
     assert (split / "b").read_text() == "b\n"
 
 
+def test_a_mirror_of_the_files(pybuild: Pybuild, project: Path, tmp_path: Path) -> None:
+    """mode=delete leaves the image's files and no others; a folder that somebody works in is refused."""
+    out = tmp_path / "out"
+    (out / "d/old").mkdir(parents=True)
+    (out / "stale").touch()
+    pybuild.build(project, "-o", f"type=local,dest={out},mode=delete")
+
+    assert os.listdir(out / "d") == ["a"]
+    assert not (out / "stale").exists()
+    for place, cwd in ((out, out / "d"), (project, tmp_path), ("/", tmp_path)):
+        failed = pybuild.build(project, "-o", f"type=local,dest={place},mode=delete", cwd=cwd, code=1)
+        assert "error[invalid-output]" in failed.err
+    assert (project / "Dockerfile").exists()
+
+
 def test_standard_output(pybuild: Pybuild, project: Path) -> None:
     """`-o -` is a tar and nothing else, even with -q; what is said goes to standard error."""
     done = subprocess.run(
@@ -199,6 +214,40 @@ def test_push_by_digest(pybuild: Pybuild, project: Path, tmp_path: Path) -> None
 
         assert registry.has("team/app", digest)
         assert not registry.has("team/app", "latest")
+        tagged = output.replace("team/app", "team/app:1")
+        assert "error[tagged-digest]" in pybuild.build(project, "-o", tagged, code=1).err
+
+
+def test_names_by_digest(pybuild: Pybuild, write: Write, tmp_path: Path) -> None:
+    """name-canonical finds the image by its digest too, and dangling-name-prefix one that has no name."""
+    about = tmp_path / "about.json"
+
+    def digest_of(output: str, text: str) -> str:
+        pybuild.build(write(f"FROM busybox\nLABEL a={text}\n"), "-o", output, "--metadata-file", about)
+        found: str = json.loads(about.read_text())["containerimage.digest"]
+        return found
+
+    one = digest_of("type=image,name=r.test/app:1,name-canonical=true", "1")
+    two = digest_of("type=image,dangling-name-prefix=r.test/anonymous", "2")
+    three = digest_of("type=image,name=named,dangling-name-prefix=r.test/anonymous", "3")
+
+    assert pybuild.inspect(f"r.test/app@{one}")["RepoTags"] == ["r.test/app:1"]
+    assert pybuild.inspect(f"r.test/anonymous@{two}")["RepoTags"] == []
+    assert pybuild.inspect("named")["RepoDigests"] == []
+    assert "image-not-found" in pybuild("inspect", f"r.test/anonymous@{three}", code=1).err
+
+
+def test_push_to_an_insecure_registry(pybuild: Pybuild, project: Path) -> None:
+    """Its certificate is nobody's; registry.insecure takes it, for this output alone."""
+    with FakeRegistry(tls=True) as registry:
+        output = f"type=registry,name={registry.host}/app"
+        (pybuild.home / "config.toml").write_text(f'[registry."{registry.host}"]\ninsecure = false\n')
+        failed = pybuild.build(project, "-o", output, code=1)
+        assert not registry.has("app", "latest")
+        pybuild.build(project, "-o", f"{output},registry.insecure=true")
+
+        assert "certificate" in failed.err
+        assert registry.has("app", "latest")
 
 
 def test_load_into_a_daemon(pybuild: Pybuild, other: Pybuild, project: Path, tmp_path: Path) -> None:

@@ -130,8 +130,10 @@ def test_annotations_of_the_option_go_everywhere() -> None:
         ("type=image,annotation-other.a=b", "not known"),
         ("type=image,annotation=b", "no annotation"),
         ("type=tar,annotation.a=b", "no manifest"),
-        ("type=image,registry.insecure=true", "not built"),
-        ("type=local,dest=x,mode=delete", "copy"),
+        ("type=image,source-date-epoch=1", "not built"),
+        ("type=local,dest=x,mode=move", "copy or delete"),
+        ("type=local,dest=..,mode=delete", "would empty"),
+        ("type=image,dangling-name-prefix=a:1", "leave out"),
         ("type=image,name=UPPER", "UPPER"),
     ],
 )

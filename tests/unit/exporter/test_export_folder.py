@@ -47,6 +47,31 @@ def test_everything_arrives(source: Path, tmp_path: Path) -> None:
     assert (out / "pipe").is_fifo()
 
 
+def test_a_mirror_has_nothing_else(source: Path, tmp_path: Path) -> None:
+    """Files, folders and links of others go, without anything behind the links; what is equal stays."""
+    out, precious = tmp_path / "out", tmp_path / "precious"
+    write_folder(str(source), str(out))
+    before = inodes(out)
+    precious.mkdir()
+    (precious / "file").write_text("kept")
+    (out / "d/link").symlink_to(precious)
+    (out / "d/deep/below").mkdir(parents=True)
+    (out / "d/deep/below/file").touch()
+    (out / "file").touch()
+    write_folder(str(source), str(out), is_mirror=True)
+
+    assert inodes(out) == before
+    assert (precious / "file").read_text() == "kept"
+
+
+def test_a_mirror_replaces_folders_by_files(source: Path, tmp_path: Path) -> None:
+    """Which without it is an error."""
+    (tmp_path / "out/hard/below").mkdir(parents=True)
+    write_folder(str(source), str(tmp_path / "out"), is_mirror=True)
+
+    assert (tmp_path / "out/hard").read_bytes() == b"content"
+
+
 def test_equal_files_are_not_written_again(source: Path, tmp_path: Path) -> None:
     """Only what differs gets a new inode; a file of the same size and time is compared by its bytes."""
     out = tmp_path / "out"
