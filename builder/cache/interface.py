@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple, Protocol
 
 from builder.core.digest import Digest
@@ -46,3 +46,12 @@ class CacheBackend(Protocol):
 
     def memos(self, sources: Collection[Digest]) -> list[ContentMemo]:
         """All that is remembered of the contents of these, sorted."""
+
+    def listing(self, content: Digest) -> bytes | None:
+        """What a content digest was computed from, as it was saved."""
+
+    def save_listing(self, key: Digest, content: Digest, listing: Callable[[], bytes | None]) -> None:
+        """For as long as ``key`` has a record; kept once per content.
+
+        ``listing`` is asked only if it is not known; None: nor here.
+        """

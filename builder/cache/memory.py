@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from builder.cache.interface import CacheRecord, ContentMemo
 from builder.core.digest import Digest
@@ -14,6 +14,7 @@ class MemoryCache:
     def __init__(self) -> None:
         self._records: dict[Digest, CacheRecord] = {}
         self._contents: dict[tuple[Digest, str], Digest] = {}
+        self._listings: dict[Digest, bytes] = {}
 
     def lookup(self, keys: Collection[Digest]) -> Mapping[Digest, CacheRecord]:
         """See CacheBackend."""
@@ -45,3 +46,12 @@ class MemoryCache:
         return sorted(
             ContentMemo(*key, content) for key, content in self._contents.items() if key[0] in wanted
         )
+
+    def listing(self, content: Digest) -> bytes | None:
+        """See CacheBackend."""
+        return self._listings.get(content)
+
+    def save_listing(self, key: Digest, content: Digest, listing: Callable[[], bytes | None]) -> None:
+        """See CacheBackend."""
+        if content not in self._listings and (data := listing()) is not None:
+            self._listings[content] = data

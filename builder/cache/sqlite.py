@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 from builder.cache.interface import CacheRecord, ContentMemo
 from builder.core.digest import Digest
@@ -64,6 +64,30 @@ class SqliteCache:
             ContentMemo(Digest("sha256", str(source)), str(selector), Digest("sha256", str(content)))
             for source, selector, content in rows
         )
+
+    def listing(self, content: Digest) -> bytes | None:
+        """See CacheBackend."""
+        rows = self._rows.rows("SELECT data FROM listings WHERE content = ?", (content.hex,))
+        if not rows:
+            return None
+        data = rows[0][0]
+        assert isinstance(data, bytes)
+        return data
+
+    def save_listing(self, key: Digest, content: Digest, listing: Callable[[], bytes | None]) -> None:
+        """See CacheBackend."""
+        is_known = self._rows.rows("SELECT 1 FROM listings WHERE content = ?", (content.hex,))
+        data = None if is_known else listing()
+        if not is_known and data is None:
+            return
+        with self._rows.transaction():
+            if data is not None:
+                self._rows.run(
+                    "INSERT OR IGNORE INTO listings (content, data) VALUES (?, ?)", (content.hex, data)
+                )
+            self._rows.run(
+                "INSERT OR IGNORE INTO listing_users (content, key) VALUES (?, ?)", (content.hex, key.hex)
+            )
 
     def _all_of(self, query: str, digests: Collection[Digest]) -> Iterator[Row]:
         """The rows of a query that ends in the column that these are in."""

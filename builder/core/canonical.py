@@ -11,11 +11,14 @@ import dataclasses
 import enum
 import hashlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from builder.core.digest import Digest
 
 _UNHASHED = "pybuild.unhashed"
+_LONGEST_TEXT = 4096  # bytes of data that ``plain`` shows as they are
+
+Plain: TypeAlias = "bool | int | str | list[Plain] | dict[str, Plain] | None"
 
 
 def unhashed(default: Any = None) -> Any:
@@ -33,6 +36,45 @@ def encode(value: object) -> bytes:
 def digest_of(value: object) -> Digest:
     """The sha256 of ``encode(value)``."""
     return Digest("sha256", hashlib.sha256(encode(value)).hexdigest())
+
+
+def plain(value: object) -> Plain:
+    """What of a value counts, as JSON has it, for people to compare: what ``encode`` leaves out is not there.
+
+    Data that is no short text is shown as its digest.
+    """
+    match value:
+        case None | bool() | int() | str():
+            return value
+        case enum.Enum():
+            return plain(value.value)
+        case bytes():
+            return _plain_data(value)
+        case Digest():
+            return str(value)
+        case tuple():
+            return [plain(item) for item in value]
+        case frozenset():
+            return sorted((plain(item) for item in value), key=str)
+        case Mapping():
+            return {str(key): plain(item) for key, item in sorted(value.items())}
+        case _:
+            if not dataclasses.is_dataclass(value) or isinstance(value, type):
+                raise TypeError(f"{type(value).__name__} has no canonical form")
+            counted = ((name, getattr(value, name), default) for name, default in _fields(type(value)))
+            return {
+                "is": type(value).__name__,
+                **{name: plain(item) for name, item, default in counted if item != default},
+            }
+
+
+def _plain_data(data: bytes) -> Plain:
+    if len(data) <= _LONGEST_TEXT:
+        try:
+            return data.decode()
+        except UnicodeDecodeError:
+            pass
+    return {"digest": str(Digest.of(data)), "size": len(data)}
 
 
 def _encode(value: object, out: list[bytes]) -> None:

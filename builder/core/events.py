@@ -23,6 +23,13 @@ class StepStarted(NamedTuple):
     at: float  # epoch seconds
 
 
+class StepMissed(NamedTuple):
+    """Why a step runs although there is a cache; sent once, when it is about to."""
+
+    step: str
+    cause: str  # one line
+
+
 class StepLog(NamedTuple):
     """Bytes that a step printed; not line-aligned."""
 
@@ -73,7 +80,7 @@ class Warned(NamedTuple):
     rule: str | None = None  # of the build checks: the one that the Dockerfile breaks
 
 
-Event = StepQueued | StepStarted | StepLog | StepProgress | StepFinished | StepUsage | Warned
+Event = StepQueued | StepStarted | StepMissed | StepLog | StepProgress | StepFinished | StepUsage | Warned
 
 
 class Progress(Protocol):

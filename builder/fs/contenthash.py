@@ -27,6 +27,7 @@ from typing import NamedTuple
 from builder.core.digest import Digest
 from builder.core.errors import Kind, PybuildError
 from builder.fs.filters import CopyFilter
+from builder.fs.gitmode import git_mode, own_mode
 from builder.fs.layer import CAPABILITY
 from builder.fs.select import Match, select
 from builder.fs.statcache import StatCache
@@ -92,7 +93,8 @@ def content_digest(
 class ContentReader:
     """Hashes selected paths of one tree; ``record`` holds the stamps of what it has hashed so far.
 
-    With a filter, what it keeps out of the selected directories does not count.
+    With a filter, what it keeps out of the selected directories does not count; with ``has_git_modes``, no
+    more of modes does than Git records.
     """
 
     def __init__(
@@ -102,8 +104,11 @@ class ContentReader:
         keeps_owner: bool = False,
         cache: StatCache | None = None,
         filter: CopyFilter | None = None,
+        has_git_modes: bool = False,
     ) -> None:
         self.record: ContentRecord = {}
+        self._read_so_far: list[tuple[Entry, bytes]] = []
+        self._mode_of = git_mode if has_git_modes else own_mode
         self._whole = self._tree = tree
         self._filter = filter
         self._keeps_owner = keeps_owner
@@ -114,6 +119,12 @@ class ContentReader:
         if len(matches) == 1 and not matches[0].relative:
             return Digest("sha256", self._of_one(matches[0].entry).hex())
         return _list_digest((match.relative, self._of_one(match.entry)) for match in matches)
+
+    def listing(self) -> bytes:
+        """The paths that were hashed so far, as ``fs.listing`` encodes them."""
+        from builder.fs.listing import encode_listing  # only when a step runs
+
+        return encode_listing(self._read_so_far, keeps_owner=self._keeps_owner, mode_of=self._mode_of)
 
     def _of_one(self, entry: Entry) -> bytes:
         if self._filter is not None and entry.kind == "dir":
@@ -132,6 +143,7 @@ class ContentReader:
                 content.update(b"%d:%b%b" % (len(name), name, digest))
         if entry.path:
             self.record[entry.path] = stamp_of(entry)
+            self._read_so_far.append((entry, b""))
         else:
             entry = entry._replace(mode=0o755, uid=0, gid=0)
         return self._record(entry, content.digest())
@@ -145,9 +157,11 @@ class ContentReader:
         for entry, found in zip(entries, known, strict=True):
             if entry.kind != "file":
                 self.record[entry.path] = stamp_of(entry)
+                self._read_so_far.append((entry, b""))
                 records[entry.path] = self._record(entry, b"")
             elif found is not None:
                 self.record[entry.path] = stamp_of(entry)
+                self._read_so_far.append((entry, found))
                 records[entry.path] = self._record(entry, found)
             else:
                 self._read(entry, records)
@@ -172,6 +186,7 @@ class ContentReader:
                     self._cache.put(entry, digest, observed_ns)
                 break
         self.record[entry.path] = stamp_of(entry) if is_stable else _UNSTABLE
+        self._read_so_far.append((entry, digest))
         records[entry.path] = self._record(entry, digest)
 
     def _record(self, entry: Entry, rest: bytes) -> bytes:
@@ -186,8 +201,7 @@ class ContentReader:
         elif kind == "socket":
             kind, rest = "file", hashlib.sha256().digest()
         owner = (entry.uid, entry.gid) if self._keeps_owner else (0, 0)
-        # The permissions of a symbolic link mean nothing on Linux.
-        mode = 0o777 if kind == "symlink" else entry.mode
+        mode = self._mode_of(entry)
         facts = f"{kind} {mode:o} {owner[0]} {owner[1]} {size} {os.major(rdev)}:{os.minor(rdev)}".encode()
         return hashlib.sha256(b"\0".join((_VERSION, facts, link, capability, rest))).digest()
 

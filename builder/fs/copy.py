@@ -26,6 +26,7 @@ from builder.fs.contenthash import (
 )
 from builder.fs.editor import Attributes, CopyConflict, TreeEditor
 from builder.fs.filters import CopyFilter, FilteredTree
+from builder.fs.gitmode import git_mode
 from builder.fs.mode import ModeChange
 from builder.fs.select import Match
 from builder.fs.tree import Entry, Tree, entry_of
@@ -52,18 +53,26 @@ def copy(
     unpacks: bool = False,
     record: ContentRecord | None = None,
     filter: CopyFilter | None = None,
+    has_git_modes: bool = False,
 ) -> CopyReport:
     """Copy what ``select`` found in ``tree`` to a path of the edited tree; without matches, do nothing.
 
     ``owner`` wins over ``keeps_owner`` (the source's ids); with neither, files belong to 0:0. With
     ``unpacks``, files that are tar archives are extracted into the destination directory instead; ``mode``
     does not apply to what they hold. ``record`` holds the stamps of just these matches as they were hashed,
-    and ``filter`` says what of their directories is meant.
+    and ``filter`` says what of their directories is meant; ``has_git_modes`` as for ContentReader.
     Raises CopyConflict, DeviceDenied, OwnerDenied, UnreadableSource, TooManySymlinks, and BadArchive for an
     archive that begins well; the edited tree is then half done.
     """
     copier = _Copier(
-        editor, tree, owner=owner, mode=mode, keeps_owner=keeps_owner, record=record, filter=filter
+        editor,
+        tree,
+        owner=owner,
+        mode=mode,
+        keeps_owner=keeps_owner,
+        record=record,
+        filter=filter,
+        has_git_modes=has_git_modes,
     )
     for match in matches:
         if not (unpacks and match.entry.kind == "file" and copier.unpack(match.entry, destination)):
@@ -87,6 +96,7 @@ class _Copier:
         keeps_owner: bool,
         record: ContentRecord | None,
         filter: CopyFilter | None,
+        has_git_modes: bool,
     ) -> None:
         self._editor = editor
         self._whole = self._tree = tree
@@ -95,6 +105,7 @@ class _Copier:
         self._owner = owner
         self._mode = mode
         self._keeps_owner = keeps_owner
+        self._has_git_modes = has_git_modes
         self._record = record
         self._seen: set[str] = set()
         self._linked: dict[tuple[int, int], tuple[str, int]] = {}
@@ -278,7 +289,7 @@ class _Copier:
                 self._changed[entry.path] = None
 
     def _attributes(self, entry: Entry) -> Attributes:
-        mode = entry.mode
+        mode = git_mode(entry) if self._has_git_modes else entry.mode
         if self._mode is not None:
             mode = self._mode.apply(mode, is_directory=entry.kind == "dir")
         if self._owner is not None:

@@ -114,6 +114,7 @@ class ExecOp:
     security: str = "sandbox"  # sandbox, insecure
     hostname: str = ""
     host_names: tuple[str, ...] = ()  # the names of extra hosts; their addresses are no identity
+    argument_names: tuple[str, ...] = unhashed(())  # the variables of env that are build arguments
     unkeyed_env: tuple[str, ...] = unhashed(())  # proxy settings: seen by the process, not by the key
     host_addresses: tuple[str, ...] = unhashed(())  # of host_names, one each
     ulimits: tuple[Ulimit, ...] = ()

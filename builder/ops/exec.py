@@ -7,8 +7,9 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from builder.core.canonical import digest_of
+from builder.core.canonical import Plain, digest_of, plain
 from builder.core.digest import Digest
 from builder.core.errors import Kind, PybuildError
 from builder.core.events import StepUsage, Warned
@@ -24,6 +25,9 @@ from builder.ops.results import Result, SnapshotResult, snapshot_of
 from builder.ops.stubs import remove_stubs
 from builder.solver.interface import CacheMap, Dep, Executed
 from builder.store.interface import ActiveSnapshot, CacheMounts, Snapshotter
+
+if TYPE_CHECKING:  # a step that is cached reads nothing
+    from builder.fs.contenthash import ContentReader
 
 # Docker makes these in the layer when the image lacks them; runc needs them to mount over.
 _NEEDED_DIRECTORIES = ("dev", "proc", "sys")
@@ -80,12 +84,15 @@ class ExecOperation:
         self._snapshots = snapshots
         self._executor = executor
         self._services = MountServices(snapshots, caches)
+        self._readers: dict[int, ContentReader] = {}  # by input: what hashed it
 
     def cache_map(self, job: Job) -> CacheMap[Result]:
         """See Op."""
-        identity = ("exec", _keyed(self._op), str(self._vertex.platform or ""))
+        keyed, platform = _keyed(self._op), str(self._vertex.platform or "")
         deps = tuple(self._dep(index) for index in range(len(self._vertex.inputs)))
-        return CacheMap(digest_of(identity), deps)
+        return CacheMap(
+            digest_of(("exec", keyed, platform)), deps, plain=lambda: _plain(keyed, self._op, platform)
+        )
 
     def execute(self, job: Job, inputs: Sequence[Result]) -> Executed[Result]:
         """See Op."""
@@ -164,16 +171,22 @@ class ExecOperation:
                 return Dep()
         for mount in mounts:
             if isinstance(mount, InputMount | CacheMount) and mount.input == index:
-                return Dep(self._content_function(mount), f"mount {mount.selector}")
+                content = self._content_function(index, mount)
+                return Dep(content, f"mount {mount.selector}", lambda: self._listing(index))
         return Dep()
 
-    def _content_function(self, mount: InputMount | CacheMount) -> Callable[[Result], Digest]:
+    def _listing(self, index: int) -> bytes | None:
+        reader = self._readers.get(index)
+        return reader.listing() if reader is not None else None
+
+    def _content_function(self, index: int, mount: InputMount | CacheMount) -> Callable[[Result], Digest]:
         def content(result: Result) -> Digest:
             from builder.fs.contenthash import ContentReader
 
             tree = StackedTree(self._snapshots.lowers(snapshot_of(result)))
             match = select_mounted(tree, mount.selector)
-            return ContentReader(tree, keeps_owner=True).digest([match])
+            reader = self._readers[index] = ContentReader(tree, keeps_owner=True)
+            return reader.digest([match])
 
         return content
 
@@ -186,6 +199,25 @@ class ExecOperation:
             if tree.lookup(name) is None:
                 os.mkdir(active.upper / name, 0o755)
                 os.chmod(active.upper / name, 0o755)
+
+
+def _plain(keyed: ExecOp, op: ExecOp, platform: str) -> Plain:
+    """Values of variables with a secret's name are digests; ``arguments`` are those that are no ENV."""
+    from builder.core.secretnames import looks_secret
+
+    shown = plain(replace(keyed, env=()))
+    assert isinstance(shown, dict), "an operation has fields"
+    variables: list[Plain] = []
+    for entry in op.env:
+        name, _, value = entry.partition("=")
+        is_secret = looks_secret(name)
+        variables.append(
+            [
+                name,
+                {"hidden": Digest.of(value.encode("utf-8", "surrogateescape")).short} if is_secret else value,
+            ]
+        )
+    return {**shown, "env": variables, "arguments": list(op.argument_names), "platform": platform}
 
 
 def _keyed(op: ExecOp) -> ExecOp:

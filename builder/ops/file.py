@@ -8,11 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, assert_never
 
-from builder.core.canonical import digest_of
+from builder.core.canonical import digest_of, plain
 from builder.core.digest import Digest
 from builder.core.errors import Kind, PybuildError
 from builder.core.events import Warned
 from builder.core.job import Job
+from builder.fs.gitmode import git_mode
 from builder.fs.select import Match, select
 from builder.fs.tree import StackedTree, Tree
 from builder.llb.definition import Vertex
@@ -23,7 +24,7 @@ from builder.source.interface import LocalContext
 from builder.store.interface import ActiveSnapshot, Snapshotter
 
 if TYPE_CHECKING:  # a step that is cached copies nothing
-    from builder.fs.contenthash import ContentRecord
+    from builder.fs.contenthash import ContentReader, ContentRecord
     from builder.fs.editor import TreeEditor
     from builder.fs.filters import CopyFilter
 
@@ -55,13 +56,14 @@ class FileOperation:
         self._op = op
         self._snapshots = snapshots
         self._records: dict[int, ContentRecord] = {}  # by action: what was hashed of a context
+        self._readers: dict[int, list[ContentReader]] = {}  # by input: what hashed it
 
     def cache_map(self, job: Job) -> CacheMap[Result]:
         """See Op."""
         actions = tuple(_keyed(action) for action in self._op.actions)
         identity = ("file", replace(self._op, actions=actions), str(self._vertex.platform or ""))
         deps = tuple(self._dep(index) for index in range(len(self._vertex.inputs)))
-        return CacheMap(digest_of(identity), deps)
+        return CacheMap(digest_of(identity), deps, plain=lambda: plain(identity[1]))
 
     def execute(self, job: Job, inputs: Sequence[Result]) -> Executed[Result]:
         """See Op."""
@@ -99,7 +101,8 @@ class FileOperation:
         actions = self._copies(index)
         if index == self._op.base and not actions:
             return Dep()
-        return Dep(self._content_function(index), "\0".join(_selector(action) for _, action in actions))
+        selector = "\0".join(_selector(action) for _, action in actions)
+        return Dep(self._content_function(index), selector, lambda: self._listing(index))
 
     def _content_function(self, index: int) -> Callable[[Result], Digest]:
         return lambda result: self._content(index, result)
@@ -110,15 +113,29 @@ class FileOperation:
         tree = tree_of(result, self._snapshots)
         cache = result.stat_cache if isinstance(result, LocalContext) else None
         digests = []
+        readers = self._readers[index] = []
         for number, action in self._copies(index):
             reader = ContentReader(
-                tree, keeps_owner=action.keeps_owner, cache=cache, filter=_filter_of(action)
+                tree,
+                keeps_owner=action.keeps_owner,
+                cache=cache,
+                filter=_filter_of(action),
+                has_git_modes=_has_git_modes(result),
             )
+            readers.append(reader)
             digests.append(reader.digest(self._select(tree, action)))
             if isinstance(result, LocalContext):
                 self._records[number] = reader.record
                 result.seen(reader.record)
         return digests[0] if len(digests) == 1 else digest_of(tuple(digests))
+
+    def _listing(self, index: int) -> bytes | None:
+        readers = self._readers.get(index)
+        if readers is None:
+            return None
+        from builder.fs.listing import join_listings
+
+        return readers[0].listing() if len(readers) == 1 else join_listings(r.listing() for r in readers)
 
     def _copies(self, index: int) -> list[tuple[int, CopyAction]]:
         return [
@@ -168,11 +185,13 @@ class FileOperation:
             unpacks=action.unpacks,
             record=record,
             filter=_filter_of(action),
+            has_git_modes=_has_git_modes(source),
         )
         if action.keeps_top and matches[0].entry.kind == "dir" and matches[0].entry.path:
             top = matches[0].entry
+            top_mode = git_mode(top) if _has_git_modes(source) else top.mode
             editor.set_attributes(
-                editor.resolve(action.destination), Attributes(top.mode, 0, 0, top.mtime_ns)
+                editor.resolve(action.destination), Attributes(top_mode, 0, 0, top.mtime_ns)
             )
         if report.changed:
             raise _Changed(report.changed)
@@ -227,6 +246,10 @@ def _make_file(editor: TreeEditor, action: MakeFileAction) -> None:
         editor.seal(descriptor, path, Attributes(mode, *owner))
     finally:
         os.close(descriptor)
+
+
+def _has_git_modes(result: Result) -> bool:
+    return isinstance(result, LocalContext) and result.has_git_modes
 
 
 def _filter_of(action: CopyAction) -> CopyFilter | None:

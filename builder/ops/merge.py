@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 
-from builder.core.canonical import digest_of
+from builder.core.canonical import digest_of, plain
 from builder.core.events import Warned
 from builder.core.job import Job
 from builder.fs.tree import Entry, StackedTree
@@ -32,7 +32,8 @@ class MergeOperation:
 
     def cache_map(self, job: Job) -> CacheMap[Result]:
         """See Op."""
-        return CacheMap(digest_of(("merge", self._op)), tuple(Dep() for _ in self._vertex.inputs))
+        deps: tuple[Dep[Result], ...] = tuple(Dep() for _ in self._vertex.inputs)
+        return CacheMap(digest_of(("merge", self._op)), deps, plain=lambda: plain(self._op))
 
     def execute(self, job: Job, inputs: Sequence[Result]) -> Executed[Result]:
         """See Op."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from builder.core.canonical import digest_of
+from builder.core.canonical import Plain, digest_of
 from builder.core.digest import Digest
 from builder.core.gitref import GitReference, parse_git, with_checksum
 from builder.core.job import Job
@@ -47,6 +47,7 @@ class HttpOperation:
         attributes = dict(op.attributes)
         checksum = attributes.get("checksum")
         self._step = str(digest)
+        self._shown = op.identifier
         self._name = attributes["filename"]
         self._file = RemoteFile(
             op.address or op.identifier, Digest.parse(checksum) if checksum is not None else None
@@ -57,7 +58,7 @@ class HttpOperation:
 
     def cache_map(self, job: Job) -> CacheMap[Result]:
         """See Op."""
-        return CacheMap(None, pin=lambda: self._key(job))
+        return CacheMap(None, pin=lambda: self._key(job), plain=self._plain)
 
     def execute(self, job: Job, inputs: object) -> Executed[Result]:
         """See Op."""
@@ -71,6 +72,15 @@ class HttpOperation:
         headers = source.key_names(self._file, job)
         return digest_of(("http", self._name, _FILE_MODE, 0, 0, pin.digest, pin.last_modified, headers))
 
+    def _plain(self) -> Plain:
+        pin = self._pin
+        return {
+            "url": self._shown,
+            "file": self._name,
+            "leads to": str(pin.digest) if pin is not None else "",
+            "last modified": pin.last_modified if pin is not None else "",
+        }
+
 
 class BlobOperation:
     """A tree with one file that came with the request."""
@@ -83,7 +93,8 @@ class BlobOperation:
 
     def cache_map(self, job: Job) -> CacheMap[Result]:
         """See Op."""
-        return CacheMap(digest_of(("blob", self._name, self._digest)))
+        shown: Plain = {"file": self._name, "digest": self._digest}
+        return CacheMap(digest_of(("blob", self._name, self._digest)), plain=lambda: shown)
 
     def execute(self, job: Job, inputs: object) -> Executed[Result]:
         """See Op."""
@@ -101,7 +112,7 @@ class GitOperation:
 
     def cache_map(self, job: Job) -> CacheMap[Result]:
         """See Op."""
-        return CacheMap(None, pin=lambda: self._key(job))
+        return CacheMap(None, pin=lambda: self._key(job), plain=self._plain)
 
     def execute(self, job: Job, inputs: object) -> Executed[Result]:
         """See Op."""
@@ -131,6 +142,13 @@ class GitOperation:
                 reference.has_commit_times,
             )
         )
+
+    def _plain(self) -> Plain:
+        return {
+            "repository": self._reference.shown,
+            "leads to": self._commit,
+            "directory": self._reference.subdirectory,
+        }
 
 
 def _git_reference(op: SourceOp) -> GitReference:

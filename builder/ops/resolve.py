@@ -67,7 +67,7 @@ class OpResolver:
     def _source(self, digest: Digest, op: SourceOp) -> Op[Result]:
         scheme, _, rest = op.identifier.partition("://")
         if scheme in ("docker-image", "oci-layout"):
-            return ImageOperation(*self._image(Digest.parse(rest.rpartition("@")[2])))
+            return ImageOperation(op.identifier, *self._image(Digest.parse(rest.rpartition("@")[2])))
         if scheme == "local":
             return LocalOperation(rest, self._contexts)
         from builder.ops.remote import BlobOperation, GitOperation, HttpOperation

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from builder.core.canonical import digest_of
+from builder.core.canonical import Plain, digest_of
 from builder.core.image import ImageConfig, chain_ids
 from builder.core.job import Job
 from builder.ops.results import Result, SnapshotResult
@@ -15,7 +15,9 @@ from builder.source.interface import LocalContext
 class ImageOperation:
     """An image that the frontend resolved; its key is the identity of its layers, not of its name."""
 
-    def __init__(self, config: ImageConfig, snapshot: str) -> None:
+    def __init__(self, identifier: str, config: ImageConfig, snapshot: str) -> None:
+        """``identifier`` is what people know it by."""
+        self._identifier = identifier
         self._config = config
         self._snapshot = snapshot
 
@@ -23,7 +25,9 @@ class ImageOperation:
         """See Op."""
         chain = chain_ids(self._config.diff_ids)
         identity = ("image", str(chain[-1]) if chain else "", str(self._config.platform))
-        return CacheMap(digest_of(identity), is_source=True)
+        name, _, digest = self._identifier.partition("://")[2].rpartition("@")
+        shown: Plain = {"image": name, "digest": digest, "platform": identity[2]}
+        return CacheMap(digest_of(identity), is_source=True, plain=lambda: shown)
 
     def execute(self, job: Job, inputs: Sequence[Result]) -> Executed[Result]:
         """See Op."""

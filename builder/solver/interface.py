@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
+from builder.core.canonical import Plain
 from builder.core.digest import Digest
 from builder.core.job import Job
 from builder.llb.definition import Vertex
+from builder.solver.inputs import KeyInputs
 
 R = TypeVar("R")
+
+
+def _no_listing() -> bytes | None:
+    return None
+
+
+def _nothing_plain() -> Plain:
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +29,13 @@ class Dep(Generic[R]):
 
     ``content`` None: by the input's own key. Else by the digest that it computes of the input's result (the
     slow key), and by nothing else of that input; ``selector`` says of which part, in words that name it
-    uniquely.
+    uniquely. ``listing`` gives what the content was read from when it was last computed, in a form that is
+    the op's own; None: it was not computed here.
     """
 
     content: Callable[[R], Digest] | None = None
     selector: str = ""
+    listing: Callable[[], bytes | None] = _no_listing
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +45,14 @@ class CacheMap(Generic[R]):
     ``is_source``: the key is the digest, and executing is a cheap look-up that no record can save.
     ``digest`` None of a source: there is no key; users of it must have a ``content`` Dep.
     ``pin`` gives the digest where only a look outside tells it; called once, in a worker.
+    ``plain`` is what the digest is of, for people; called when a step runs.
     """
 
     digest: Digest | None
     deps: tuple[Dep[R], ...] = ()
     is_source: bool = False
     pin: Callable[[], Digest] | None = None
+    plain: Callable[[], Plain] = _nothing_plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +65,16 @@ class Executed(Generic[R]):
 
     outputs: tuple[R, ...]
     contents: Mapping[int, Digest] = field(default_factory=dict)
+
+
+class Miss(NamedTuple):
+    """A step that has to run. ``listing(index)`` is Dep's, for an input that counts by content."""
+
+    vertex: Vertex
+    key: Digest
+    inputs: KeyInputs
+    was_lost: bool  # there is a record, whose result is gone
+    listing: Callable[[int], bytes | None]
 
 
 class Op(Protocol[R]):

@@ -21,9 +21,3 @@ def cache_key(op: Digest, components: Sequence[tuple[str, Digest, int]]) -> Dige
     for kind, digest, output in components:
         h.update(f"{kind} {digest} {output}\n".encode())
     return Digest("sha256", h.hexdigest())
-
-
-def explain_inputs(op: Digest, components: Sequence[tuple[str, Digest, int]]) -> bytes:
-    """The plain inputs of a key, one a line, for whoever asks why a later build missed."""
-    lines = [f"op {op}", *(f"{kind} {digest} {output}" for kind, digest, output in components)]
-    return "\n".join(lines).encode()

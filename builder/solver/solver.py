@@ -16,49 +16,14 @@ from typing import Generic, NoReturn, TypeVar
 from builder.cache.interface import CacheBackend, CacheRecord
 from builder.core.digest import Digest
 from builder.core.errors import Cancelled, PybuildError
-from builder.core.events import StepFinished, StepQueued, StepStarted
+from builder.core.events import StepFinished, StepMissed, StepQueued, StepStarted
 from builder.core.job import Job
 from builder.llb.definition import Definition, Edge, Vertex
-from builder.solver.interface import CacheMap, Executed, Op, R, Resolver, ResultStore
-from builder.solver.keys import cache_key, explain_inputs
+from builder.solver.inputs import KeyInputs
+from builder.solver.interface import Executed, Miss, Op, R, Resolver, ResultStore
+from builder.solver.keys import cache_key
+from builder.solver.step import Step, inputs_of, memo_name, parts_of, reread
 from builder.solver.workers import Workers
-
-
-class _Step(Generic[R]):
-    """The state of one vertex; touched by the coordinator only."""
-
-    __slots__ = (
-        "advancing", "cache_map", "contents", "digest", "guesses", "inputs", "is_cached", "is_looked_up",
-        "is_pinning", "is_running", "key", "op", "op_digest", "results", "started_at", "users", "vertex",
-        "wants_key", "wants_result",
-    )  # fmt: skip
-
-    def __init__(self, digest: Digest, vertex: Vertex, op: Op[R], cache_map: CacheMap[R]) -> None:
-        self.digest = digest
-        self.vertex = vertex
-        self.op = op
-        self.cache_map = cache_map
-        self.inputs: list[_Step[R]] = []
-        self.users: list[_Step[R]] = []
-        self.op_digest = cache_map.digest
-        self.key: Digest | None = cache_map.digest if cache_map.is_source else None
-        self.contents: dict[int, Digest] = {}
-        self.results: Sequence[R] | None = None
-        self.wants_key = False
-        self.wants_result = False
-        self.is_looked_up = False
-        self.is_running = False
-        self.is_pinning = False
-        self.is_cached = False
-        self.started_at = 0.0
-        self.advancing: set[int] = set()  # inputs whose content is being computed
-        self.guesses: set[int] = set()  # inputs whose content is a memo's word; it falls if they run again
-
-    @property
-    def has_key(self) -> bool:
-        """Whether it has a key, now or in time."""
-        return not self.cache_map.is_source or self.cache_map.digest is not None
-
 
 T = TypeVar("T")
 
@@ -68,6 +33,7 @@ class Solver(Generic[R]):
 
     ``on_result(vertex digest, results)`` is called in the coordinator's thread as results become known, and
     ``on_key(vertex digest, key)`` as keys do: again if a step that ran has another one than was thought.
+    ``on_miss``, in a worker, gives the cause that people are told when a step runs.
     """
 
     def __init__(
@@ -79,6 +45,7 @@ class Solver(Generic[R]):
         parallelism: int,
         on_result: Callable[[Digest, Sequence[R]], None] | None = None,
         on_key: Callable[[Digest, Digest], None] | None = None,
+        on_miss: Callable[[Miss], str] | None = None,
     ) -> None:
         self._resolver = resolver
         self._cache = cache
@@ -86,6 +53,7 @@ class Solver(Generic[R]):
         self._parallelism = parallelism
         self._on_result = on_result
         self._on_key = on_key
+        self._on_miss = on_miss
 
     def solve(self, definition: Definition, job: Job) -> R | None:
         """The result of the target; None for scratch.
@@ -99,7 +67,7 @@ class Solver(Generic[R]):
         goals = list(dict.fromkeys(edge.vertex for edge in targets if edge is not None))
         if not goals:
             return [None for _ in targets]
-        run = _Run(self._cache, self._results, job, self._on_result, self._on_key)
+        run = _Run(self._cache, self._results, job, self._on_result, self._on_key, self._on_miss)
         for digest, vertex in definition:
             try:
                 run.add(digest, vertex, self._resolver.resolve(digest, vertex))
@@ -125,22 +93,24 @@ class _Run(Generic[R]):
         job: Job,
         on_result: Callable[[Digest, Sequence[R]], None] | None,
         on_key: Callable[[Digest, Digest], None] | None,
+        on_miss: Callable[[Miss], str] | None,
     ) -> None:
         self._cache = cache
         self._store = results
         self._job = job
         self._on_result = on_result
         self._on_key = on_key
-        self._steps: dict[Digest, _Step[R]] = {}
+        self._on_miss = on_miss
+        self._steps: dict[Digest, Step[R]] = {}
         self._finished: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._pending: list[_Step[R]] = []
+        self._pending: list[Step[R]] = []
         self._workers: Workers | None = None
         self._in_flight = 0
         self._reported: set[Digest] = set()
         self._has_news = False  # hits that people were not told of
 
     def add(self, digest: Digest, vertex: Vertex, op: Op[R]) -> None:
-        step = _Step(digest, vertex, op, op.cache_map(self._job))
+        step = Step(digest, vertex, op, op.cache_map(self._job))
         for edge in vertex.inputs:
             below = self._steps[edge.vertex]
             step.inputs.append(below)
@@ -182,22 +152,22 @@ class _Run(Generic[R]):
 
     # -- what is wanted -------------------------------------------------------------------------------------
 
-    def _want_key(self, step: _Step[R]) -> None:
+    def _want_key(self, step: Step[R]) -> None:
         if not step.wants_key:
             step.wants_key = True
             self._pending.append(step)
 
-    def _want_result(self, step: _Step[R]) -> None:
+    def _want_result(self, step: Step[R]) -> None:
         if not step.wants_result:
             step.wants_result = step.wants_key = True
             self._pending.append(step)
 
-    def _wake_users(self, step: _Step[R]) -> None:
+    def _wake_users(self, step: Step[R]) -> None:
         self._pending.extend(user for user in step.users if user.wants_key)
 
     # -- one step -------------------------------------------------------------------------------------------
 
-    def _advance(self, step: _Step[R]) -> None:
+    def _advance(self, step: Step[R]) -> None:
         if step.results is not None or step.is_running:
             return
         if step.cache_map.is_source:
@@ -215,7 +185,7 @@ class _Run(Generic[R]):
         if all(below.results is not None for below in step.inputs):
             self._start(step)
 
-    def _take_source(self, step: _Step[R]) -> None:
+    def _take_source(self, step: Step[R]) -> None:
         try:
             outputs = step.op.execute(self._job, ()).outputs
         except PybuildError as error:
@@ -223,7 +193,7 @@ class _Run(Generic[R]):
         step.is_cached = self._has_news = True  # it was a look-up
         self._have(step, outputs)
 
-    def _make_key(self, step: _Step[R]) -> bool:
+    def _make_key(self, step: Step[R]) -> bool:
         op_digest = step.op_digest
         if op_digest is None:
             self._pin(step)
@@ -247,7 +217,7 @@ class _Run(Generic[R]):
             self._wake_users(step)
         return is_complete
 
-    def _pin(self, step: _Step[R]) -> None:
+    def _pin(self, step: Step[R]) -> None:
         """Have the operation's own digest looked up outside, in a worker."""
         if step.is_pinning:
             return
@@ -262,11 +232,11 @@ class _Run(Generic[R]):
 
         self._in_worker(step, look, lambda digest: self._have_pin(step, digest))
 
-    def _have_pin(self, step: _Step[R], digest: Digest) -> None:
+    def _have_pin(self, step: Step[R], digest: Digest) -> None:
         step.op_digest = digest
         self._pending.append(step)
 
-    def _find_content(self, step: _Step[R], index: int) -> bool:
+    def _find_content(self, step: Step[R], index: int) -> bool:
         """From the memo if the input's key is known, else from its result, in a worker."""
         if index in step.advancing:
             return False
@@ -275,7 +245,7 @@ class _Run(Generic[R]):
             self._want_key(below)
             if below.key is None:
                 return False
-            memo = self._cache.content(below.key, _memo_name(step, index))
+            memo = self._cache.content(below.key, memo_name(step, index))
             if memo is not None and (below.results is not None or not below.vertex.ignores_cache):
                 step.contents[index] = memo
                 step.guesses.add(index)
@@ -293,15 +263,15 @@ class _Run(Generic[R]):
         self._in_worker(step, lambda: compute(result), lambda digest: self._have_content(step, index, digest))
         return False
 
-    def _have_content(self, step: _Step[R], index: int, digest: Digest) -> None:
+    def _have_content(self, step: Step[R], index: int, digest: Digest) -> None:
         step.advancing.discard(index)
         step.contents[index] = digest
         below = step.inputs[index]
         if below.key is not None:
-            self._cache.save_content(below.key, _memo_name(step, index), digest)
+            self._cache.save_content(below.key, memo_name(step, index), digest)
         self._pending.append(step)
 
-    def _look_up(self, step: _Step[R]) -> bool:
+    def _look_up(self, step: Step[R]) -> bool:
         step.is_looked_up = True
         assert step.key is not None
         if step.vertex.ignores_cache:
@@ -312,12 +282,13 @@ class _Run(Generic[R]):
         results = self._store.load(record.result_id)
         if results is None:
             self._cache.forget(step.key)
+            step.was_lost = True
             return False
         step.is_cached = self._has_news = True
         self._have(step, results)
         return True
 
-    def _start(self, step: _Step[R]) -> None:
+    def _start(self, step: Step[R]) -> None:
         self._report_cached()
         step.is_running = True
         inputs = [
@@ -326,36 +297,37 @@ class _Run(Generic[R]):
             if below.results is not None
         ]
 
-        def execute() -> tuple[Executed[R], CacheRecord]:
+        parts = parts_of(step)
+        contents = [index for index in range(len(parts)) if index in step.contents]
+
+        def execute() -> tuple[Executed[R], Digest, CacheRecord]:
             self._job.cancel.check()
             self._tell_started(step)
+            found = inputs_of(step, parts)
+            self._tell_cause(step, found)
             executed = step.op.execute(self._job, inputs)
-            return executed, CacheRecord(self._store.save(executed.outputs), b"")
+            if executed.contents:
+                found = inputs_of(step, reread(parts, executed.contents))
+            key = cache_key(found.op, found.components)
+            for index in contents:
+                content = Digest.parse(found.parts[index].digest)
+                self._cache.save_listing(key, content, step.cache_map.deps[index].listing)
+            return executed, key, CacheRecord(self._store.save(executed.outputs), found.encode())
 
         self._in_worker(step, execute, lambda done: self._executed(step, *done), is_slotted=True)
 
-    def _executed(self, step: _Step[R], executed: Executed[R], record: CacheRecord) -> None:
+    def _executed(self, step: Step[R], executed: Executed[R], key: Digest, record: CacheRecord) -> None:
         step.is_running = False
-        op_digest = step.op_digest
-        assert op_digest is not None
         step.contents.update(executed.contents)
-        components: list[tuple[str, Digest, int]] = []
-        for index, below in enumerate(step.inputs):
-            if index in step.contents:
-                components.append(("content", step.contents[index], 0))
-            else:
-                assert below.key is not None
-                components.append(("key", below.key, step.vertex.inputs[index].output))
-        before, step.key = step.key, cache_key(op_digest, components)
+        before, step.key = step.key, key
         self._tell_key(step)
         self._doubt_users(step, is_key_new=step.key != before)
-        record = CacheRecord(record.result_id, explain_inputs(op_digest, components))
         self._cache.save(step.key, record, replace=True)
         if step.vertex.name:
             self._emit_finished(step)
         self._have(step, executed.outputs)
 
-    def _doubt_users(self, step: _Step[R], *, is_key_new: bool) -> None:
+    def _doubt_users(self, step: Step[R], *, is_key_new: bool) -> None:
         """A step ran: whoever trusted a memo of its content, or a key that is another now, begins anew."""
         pending = [(step, is_key_new)]
         while pending:
@@ -376,11 +348,11 @@ class _Run(Generic[R]):
                     user.is_looked_up = False
                     pending.append((user, True))
 
-    def _tell_key(self, step: _Step[R]) -> None:
+    def _tell_key(self, step: Step[R]) -> None:
         if self._on_key is not None and step.key is not None:
             self._on_key(step.digest, step.key)
 
-    def _have(self, step: _Step[R], results: Sequence[R]) -> None:
+    def _have(self, step: Step[R], results: Sequence[R]) -> None:
         step.results = results
         if self._on_result is not None:
             self._on_result(step.digest, results)
@@ -389,7 +361,7 @@ class _Run(Generic[R]):
     # -- workers and events ---------------------------------------------------------------------------------
 
     def _in_worker(
-        self, step: _Step[R], work: Callable[[], T], then: Callable[[T], None], *, is_slotted: bool = False
+        self, step: Step[R], work: Callable[[], T], then: Callable[[T], None], *, is_slotted: bool = False
     ) -> None:
         assert self._workers is not None
         self._in_flight += 1
@@ -407,7 +379,7 @@ class _Run(Generic[R]):
 
         self._workers.submit(run, is_slotted=is_slotted)
 
-    def _failed(self, step: _Step[R], error: BaseException) -> NoReturn:
+    def _failed(self, step: Step[R], error: BaseException) -> NoReturn:
         step.is_running = False
         if step.vertex.name:
             self._emit_finished(step, error=str(error), is_cancelled=isinstance(error, Cancelled))
@@ -415,16 +387,25 @@ class _Run(Generic[R]):
             error.at(step.vertex.location)
         raise error
 
-    def _tell_started(self, step: _Step[R]) -> None:
+    def _tell_started(self, step: Step[R]) -> None:
         """Once; in the worker that begins."""
         if not step.started_at:
             step.started_at = time.time()
             if step.vertex.name:
                 self._job.progress.emit(StepStarted(str(step.digest), step.started_at))
 
+    def _tell_cause(self, step: Step[R], inputs: KeyInputs) -> None:
+        """In the worker that runs it."""
+        if self._on_miss is None or not step.vertex.name:
+            return
+        assert step.key is not None, "who runs has a key"
+        listings = [dep.listing for dep in step.cache_map.deps]
+        miss = Miss(step.vertex, step.key, inputs, step.was_lost, lambda index: listings[index]())
+        self._job.progress.emit(StepMissed(str(step.digest), self._on_miss(miss)))
+
     def _emit_finished(
         self,
-        step: _Step[R],
+        step: Step[R],
         *,
         error: str | None = None,
         is_cancelled: bool = False,
@@ -467,10 +448,3 @@ class _Run(Generic[R]):
                 self._reported.add(step.digest)
                 is_hit, step.is_cached = step.is_cached, True
                 self._emit_finished(step, is_unneeded=not is_hit)
-
-
-def _memo_name(step: _Step[R], index: int) -> str:
-    """What names the content of one input beside that input's key."""
-    output = step.vertex.inputs[index].output
-    selector = step.cache_map.deps[index].selector
-    return f"{output}:{selector}" if output else selector

@@ -74,6 +74,7 @@ class LocalContext(NamedTuple):
     rules: IgnoreRules | None
     stat_cache: StatCache | None
     seen: Callable[[ContentRecord], None]  # told what was read of it
+    has_git_modes: bool = False  # no more of modes counts than Git records
 
 
 Locked = Callable[[str], str | None]  # what a lock file has for a name

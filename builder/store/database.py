@@ -46,6 +46,18 @@ CREATE TABLE IF NOT EXISTS platforms (   -- the images of a name that stands for
 CREATE INDEX IF NOT EXISTS platforms_by_image ON platforms (image);
 """
 
+_LISTINGS = """
+CREATE TABLE IF NOT EXISTS listings (     -- what contents were computed from (fs/listing.py)
+    content TEXT PRIMARY KEY,
+    data BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS listing_users (
+    content TEXT NOT NULL,
+    key TEXT NOT NULL,                -- of a record that has it among its inputs
+    PRIMARY KEY (content, key)
+) WITHOUT ROWID;
+"""
+
 _CLAMP_INDEX = (
     "CREATE INDEX IF NOT EXISTS snapshots_by_clamp ON snapshots (clamp_of) WHERE clamp_of IS NOT NULL;"
 )
@@ -57,6 +69,7 @@ ALTER TABLE snapshots ADD COLUMN clamp_s INTEGER;
 {_CLAMP_INDEX}
 """,
     2: _PLATFORMS,
+    3: _LISTINGS,
 }
 _VERSION = max(_ADDED)
 
@@ -64,6 +77,7 @@ _SCHEMA = f"""
 {CACHE_MOUNTS_TABLE}
 {LAYER_FORMS_TABLE}
 {_PLATFORMS}
+{_LISTINGS}
 CREATE TABLE IF NOT EXISTS snapshots (
     name TEXT PRIMARY KEY,
     parent TEXT NOT NULL,             -- '' is the empty tree

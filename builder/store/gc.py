@@ -47,6 +47,8 @@ def collect(state: StateDir, database: Database, content: LocalContentStore) -> 
                 " (SELECT diff_id FROM snapshots WHERE diff_id IS NOT NULL)"
             )
             blobs |= {text(r[0]) for r in database.rows("SELECT digest FROM layer_forms")}
+            database.run("DELETE FROM listing_users WHERE key NOT IN (SELECT key FROM records)")
+            database.run("DELETE FROM listings WHERE content NOT IN (SELECT content FROM listing_users)")
             containers = {text(r[0]) for r in database.rows("SELECT id FROM containers")}
             database.run(CACHE_MOUNTS_TABLE)  # a store may be older than cache mounts
             caches = {text(r[0]) for r in database.rows("SELECT identity FROM cache_mounts")}

@@ -13,6 +13,7 @@ from builder.core.events import (
     Event,
     StepFinished,
     StepLog,
+    StepMissed,
     StepProgress,
     StepQueued,
     StepStarted,
@@ -28,11 +29,12 @@ _MOST_ITEMS = 500
 class Step:
     """One step as far as its events told; logs go when it ends, unless it failed."""
 
-    __slots__ = ("finished", "id", "inputs", "items", "name", "output", "started_at")
+    __slots__ = ("cause", "finished", "id", "inputs", "items", "name", "output", "started_at")
 
     def __init__(self, step_id: str) -> None:
         self.id = step_id
         self.name = step_id
+        self.cause = ""
         self.inputs: tuple[str, ...] = ()
         self.started_at: float | None = None
         self.finished: StepFinished | None = None
@@ -112,6 +114,10 @@ class Renderer:
                 # A step that was over starts again if its cached result turned out to be gone.
                 step.started_at, step.finished = event.at, None
                 self._on_started(step, event)
+            case StepMissed():
+                step = self._step(event.step)
+                step.cause = one_line(event.cause)
+                self._on_missed(step)
             case StepLog():
                 self._take_log(self._step(event.step), event)
             case StepProgress():
@@ -162,6 +168,9 @@ class Renderer:
 
     def _on_started(self, step: Step, event: StepStarted) -> None:
         """The step runs."""
+
+    def _on_missed(self, step: Step) -> None:
+        """It is known why the step runs."""
 
     def _on_log(self, step: Step, event: StepLog, lines: list[LogLine]) -> None:
         """The step printed; ``lines`` are those that this event completes."""

@@ -43,6 +43,11 @@ def finished_row(step: Step) -> Row:
     return Row(f" => {'CACHED ' if end.is_cached else ''}{step.name}", right, DONE)
 
 
+def cause_row(step: Step) -> Row:
+    """Why a step runs, or ran."""
+    return Row(f" => => why: {step.cause}", "", DETAIL)
+
+
 def live_rows(running: Sequence[Step], now: float, room: int, log_lines: int) -> list[Row]:
     """At most ``room`` rows about the running steps; details go before steps do."""
     if len(running) > room:
@@ -76,7 +81,7 @@ def _running_row(step: Step, now: float) -> Row:
 
 def _details(step: Step, now: float, log_lines: int) -> list[Row]:
     items = sorted(step.items.values(), key=lambda item: 0 < item.total <= item.current)[:_MOST_TRANSFERS]
-    rows = []
+    rows = [] if not step.cause else [cause_row(step)]
     for item in items:
         current = amount(item.current, item.unit)
         right = f"{current} / {amount(item.total, item.unit)}" if item.total else current

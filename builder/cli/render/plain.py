@@ -80,6 +80,9 @@ class Plain(Renderer):
         self._begun[step.id] = None
         self._advance(event.at)
 
+    def _on_missed(self, step: Step) -> None:
+        self._say(step, [f"why: {step.cause}"])
+
     def _on_log(self, step: Step, event: StepLog, lines: list[LogLine]) -> None:
         if lines:
             self._say(step, self._lines(step, lines))

@@ -29,6 +29,9 @@ class RawJson(Renderer):
     def _on_started(self, step: Step, event: StepStarted) -> None:
         self._put("vertexes", self._vertex(step))
 
+    def _on_missed(self, step: Step) -> None:
+        self._put("vertexes", self._vertex(step))
+
     def _on_log(self, step: Step, event: StepLog, lines: list[LogLine]) -> None:
         entry: dict[str, object] = {"vertex": step.id, "stream": event.stream}
         self._put("logs", {**entry, "data": _base64(event.data), "timestamp": _time(event.at)})
@@ -71,6 +74,8 @@ class RawJson(Renderer):
             vertex["inputs"] = step.inputs
         if step.started_at is not None:
             vertex["started"] = _time(step.started_at)
+        if step.cause:
+            vertex["cause"] = step.cause  # pybuild's own; readers of BuildKit's ignore it
         return vertex
 
     def _put(self, family: str, entry: dict[str, object]) -> None:

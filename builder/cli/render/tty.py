@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, cast
 
 from builder.cli.render.base import Renderer, Sources, Step
 from builder.cli.render.diagnostics import render_warning
-from builder.cli.render.frame import Row, finished_row, header, live_rows
+from builder.cli.render.frame import Row, cause_row, finished_row, header, live_rows
 from builder.cli.render.log import LogLine
 from builder.cli.render.output import Output, Ticker
 from builder.core.events import Event, StepFinished, StepLog, StepProgress, StepStarted
@@ -142,6 +142,8 @@ class Tty(Renderer):
             return
         self._done += 1
         self._scrolling.append(finished_row(step))
+        if step.cause:
+            self._scrolling.append(cause_row(step))
 
     def _scene(self, *, is_over: bool) -> tuple[list[Row], list[Row]]:
         """What scrolls up now, and what stays in the live region: one row less than the screen."""

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from builder.core.errors import Cancelled, PybuildError
-from builder.core.events import Event, Progress, StepFinished, StepQueued, StepStarted, StepUsage
+from builder.core.events import Event, Progress, StepFinished, StepMissed, StepQueued, StepStarted, StepUsage
 from builder.core.reference import Reference
 from builder.core.secretnames import looks_secret
 from builder.core.weburl import shown
@@ -36,6 +36,7 @@ class StepCollector:
         self._finished: dict[str, StepFinished] = {}
         self._usage: dict[str, Usage] = {}
         self._results: dict[str, str] = {}
+        self._causes: dict[str, str] = {}
         self.image: str | None = None
         self.tags: tuple[str, ...] = ()
 
@@ -48,6 +49,9 @@ class StepCollector:
             case StepStarted():
                 with self._lock:
                     self._started[event.step] = event.at
+            case StepMissed():
+                with self._lock:
+                    self._causes[event.step] = event.cause
             case StepFinished():
                 with self._lock:
                     self._finished[event.step] = event
@@ -84,6 +88,7 @@ class StepCollector:
             started_at=self._started.get(queued.step),
             seconds=finished.seconds if finished else 0.0,
             error=finished.error if finished else None,
+            cause=self._causes.get(queued.step),
             usage=self._usage.get(queued.step),
         )
 

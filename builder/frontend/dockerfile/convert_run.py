@@ -55,6 +55,7 @@ def convert_run(state: StageState, run: Run, origin: Origin, *, is_trigger: bool
         shm_size=settings.shm_size,
         cgroup_parent=settings.cgroup_parent,
         limits=settings.limits,
+        argument_names=tuple(name for name, _ in state.arguments),
         unkeyed_env=proxy_environment(request.build_args),
         other_mounts=asked.others,
     )
