@@ -40,6 +40,7 @@ from builder.cli.step_options import (
     MemorySwap,
     NoCacheFilter,
     PidsLimit,
+    SecurityOpt,
     ShmSize,
     Ulimits,
 )
@@ -53,7 +54,7 @@ if TYPE_CHECKING:  # --help does without
 UNBUILT = {
     "--attest": True, "--builder": True, "--cache-from": True, "--cache-to": True,
     "--call": True, "--compress": False, "--isolation": True, "--policy": True, "--provenance": True,
-    "--sbom": True, "--security-opt": True, "--squash": False,
+    "--sbom": True, "--squash": False,
 }  # fmt: skip
 # As in buildx, a build argument that the environment gives, unless the command line does.
 EPOCH = "SOURCE_DATE_EPOCH"
@@ -148,6 +149,7 @@ def build(
     cpu_quota: CpuQuota = None,
     pids_limit: PidsLimit = None,
     cgroup_parent: CgroupParent = None,
+    security: SecurityOpt = None,
     rewrite_timestamp: Annotated[
         bool,
         typer.Option("--rewrite-timestamp", help="No file time of a new layer after SOURCE_DATE_EPOCH."),

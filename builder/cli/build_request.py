@@ -49,6 +49,7 @@ def request_of(given: Mapping[str, Any], recorder: Recorder) -> BuildRequest:
             shm_size=get("shm_size"),
             limits=limits_of(**{name: get(name) for name in _LIMITS}),
             cgroup_parent=get("cgroup_parent"),
+            security=get("security"),
             allow=get("allow"),
         ),
         secrets=read_secrets(get("secrets") or (), os.environ),

@@ -20,6 +20,7 @@ from builder.cli.step_options import (
     Memory,
     MemorySwap,
     PidsLimit,
+    SecurityOpt,
     ShmSize,
     Ulimits,
 )
@@ -71,6 +72,7 @@ def run(
     cpu_quota: CpuQuota = None,
     pids_limit: PidsLimit = None,
     cgroup_parent: CgroupParent = None,
+    security: SecurityOpt = None,
     read_only: Annotated[bool, typer.Option("--read-only", help="Write-protect its file system.")] = False,
     privileged: Annotated[
         bool, typer.Option("--privileged", help="Give it all capabilities and devices: as good as this user.")
@@ -107,6 +109,7 @@ def run(
         cpu_quota=cpu_quota,
         pids_limit=pids_limit,
         cgroup_parent=cgroup_parent,
+        security=security,
         read_only=read_only,
         privileged=privileged,
     )

@@ -51,6 +51,7 @@ class RunValues(NamedTuple):
     cpu_quota: str | None = None
     pids_limit: str | None = None
     cgroup_parent: str | None = None
+    security: list[str] | None = None
     read_only: bool = False
     privileged: bool = False
 
@@ -125,6 +126,7 @@ def _settings(values: RunValues) -> StepSettings:
         ulimits=values.ulimits,
         shm_size=values.shm_size,
         cgroup_parent=values.cgroup_parent,
+        security=values.security,
         limits=limits_of(
             memory=values.memory,
             memory_swap=values.memory_swap,

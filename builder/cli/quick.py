@@ -48,6 +48,7 @@ RUN_OPTIONS = {
     "--cpu-quota": ("cpu_quota", "value"),
     "--pids-limit": ("pids_limit", "value"),
     "--cgroup-parent": ("cgroup_parent", "value"),
+    "--security-opt": ("security", "list"),
     "--read-only": ("read_only", "switch"),
     "--privileged": ("privileged", "switch"),
 }

@@ -49,6 +49,12 @@ PidsLimit = Annotated[
 CgroupParent = Annotated[
     str | None, typer.Option("--cgroup-parent", metavar="PATH", help="Where control groups are made.")
 ]
+SecurityOpt = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--security-opt", metavar="OPTION", help="Loosen or tighten the sandbox: seccomp=unconfined."
+    ),
+]
 Allow = Annotated[
     list[str] | None,
     typer.Option("--allow", metavar="WHAT", help="Grant security.insecure or network.host to RUN."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from builder.core.errors import Kind, PybuildError, Unsupported
 from builder.core.hosts import parse_host
@@ -16,6 +17,7 @@ from builder.core.limits import (
     parse_size,
     ulimits_of,
 )
+from builder.core.security import security_of
 
 _ENTITLEMENTS = ("network.host", "security.insecure")
 
@@ -34,6 +36,13 @@ class ArgumentFileNotFound(PybuildError):
     code = "argument-file-not-found"
 
 
+class ProfileNotFound(PybuildError):
+    """--security-opt seccomp= names no file that can be read."""
+
+    kind = Kind.NOT_FOUND
+    code = "profile-not-found"
+
+
 def settings_of(
     *,
     hosts: Sequence[str] | None,
@@ -41,9 +50,10 @@ def settings_of(
     shm_size: str | None,
     limits: Limits,
     cgroup_parent: str | None,
+    security: Sequence[str] | None,
     allow: Sequence[str] | None = None,
 ) -> StepSettings:
-    """Raises InvalidHost, InvalidLimit, InvalidEntitlement, Unsupported."""
+    """Raises InvalidHost, InvalidLimit, InvalidEntitlement, InvalidSecurityOption and others."""
     if cgroup_parent is not None and (".slice" in cgroup_parent or "\n" in cgroup_parent):
         raise Unsupported(
             "--cgroup-parent with a slice of systemd is not built yet",
@@ -55,6 +65,7 @@ def settings_of(
         shm_size=_positive(shm_size, "--shm-size"),
         limits=limits,
         cgroup_parent=(cgroup_parent or "").strip("/"),
+        security=security_of(security or (), _read_profile),
         entitlements=frozenset(map(_entitlement, allow or ())),
     )
 
@@ -103,6 +114,16 @@ def _positive(text: str | None, option: str) -> int:
     if not size:
         raise InvalidLimit(f'{option} cannot be "{text}"', hint="leave it out for no limit")
     return size
+
+
+def _read_profile(file: str) -> str:
+    try:
+        return Path(file).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise ProfileNotFound(
+            f'cannot read the seccomp profile "{file}": {why}', hint="or give seccomp=unconfined"
+        ) from error
 
 
 def _entitlement(text: str) -> str:

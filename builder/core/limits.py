@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Self
 
 from builder.core.errors import Kind, PybuildError
+from builder.core.security import Security
 
 # getrlimit(2) → the number in asm-generic/resource.h; the names are Docker's (go-units, ulimit.go).
 RLIMITS = {
@@ -112,6 +113,7 @@ class StepSettings:
     shm_size: int = 0  # bytes; 0: as usual
     limits: Limits = Limits()
     cgroup_parent: str = ""
+    security: Security = Security()
     entitlements: frozenset[str] = frozenset()  # what --allow grants
 
 

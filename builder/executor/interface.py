@@ -10,6 +10,7 @@ from builder.core.errors import Kind, PybuildError
 from builder.core.job import Job
 from builder.core.limits import Limits, Ulimit
 from builder.core.mount import Mount
+from builder.core.security import Security
 
 
 class ProcessNotStarted(PybuildError):
@@ -51,6 +52,7 @@ class ProcessSpec:
     shm_size: int = 0  # of /dev/shm in bytes; 0: as usual
     limits: Limits = Limits()
     cgroup_parent: str = ""  # where its control group is made; "": beside the caller's own
+    confinement: Security = Security()
     # What mounts of type "secret" show, by the number that is their source; and "NAME=value" for the
     # environment. Neither is printed, recorded or kept.
     secrets: tuple[bytes, ...] = field(default=(), repr=False)

@@ -225,6 +225,7 @@ def _sandbox(
         ulimits=process.ulimits,
         shm_size=process.shm_size or SHM_SIZE,
         cgroups=tuple(cgroups),
+        security=process.confinement,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from builder.core.canonical import unhashed
 from builder.core.limits import Limits, Ulimit
 from builder.core.location import Location
+from builder.core.security import Security
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +122,7 @@ class ExecOp:
     shm_size: int = 0  # of /dev/shm in bytes; 0: as usual
     cgroup_parent: str = ""
     limits: Limits = unhashed(Limits())  # how much it may use changes nothing of what it makes
+    confinement: Security = unhashed(Security())  # nor does what it may not do
     other_mounts: tuple[OtherMount, ...] = ()  # those that are no tree of an input
 
 

@@ -145,6 +145,7 @@ class ExecOperation:
             shm_size=op.shm_size,
             limits=op.limits,
             cgroup_parent=op.cgroup_parent,
+            confinement=op.confinement,
             secrets=prepared.secrets,
             secret_env=prepared.secret_env,
         )

@@ -70,6 +70,7 @@ def process_of(
         shm_size=settings.shm_size,
         limits=settings.limits,
         cgroup_parent=settings.cgroup_parent,
+        confinement=settings.security,
         are_files_writable=True,
     )
 

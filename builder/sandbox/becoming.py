@@ -77,29 +77,46 @@ class ResourceLimit(Operation):
 
 
 class Become(Operation):
-    """The user, its groups and the capabilities; from here on nothing privileged works."""
+    """The user, its groups, filter and capabilities; from here on nothing privileged works."""
 
-    def __init__(self, user: str, *, is_privileged: bool) -> None:
+    def __init__(
+        self, user: str, *, is_privileged: bool, filter_program: bytes, has_no_new_privileges: bool
+    ) -> None:
         self.user = user
         self.is_privileged = is_privileged
+        self.filter_program = filter_program
+        self.has_no_new_privileges = has_no_new_privileges
         self.owned = 0
 
     def describe(self) -> str:
         capability = "all capabilities" if self.is_privileged else "the default capabilities"
-        return f'become user "{self.user or "0"}" with {capability}'
+        size = len(self.filter_program) // 8
+        calls = f"a seccomp filter of {size} instructions" if size else "no seccomp filter"
+        fixed = " and no new privileges" if self.has_no_new_privileges else ""
+        return f'become user "{self.user or "0"}" with {capability}, {calls}{fixed}'
 
     def prepare(self) -> None:
         self.owned = syscalls.capget()
 
     def execute(self, sandbox: Sandbox) -> None:
         identity = sandbox.identity
-        if self.is_privileged:
-            syscalls.prctl(syscalls.PR_SET_KEEPCAPS, 1)
-        else:
-            capabilities.restrict(capabilities.mask(capabilities.DEFAULT) & self.owned)
+        kept = self.owned if self.is_privileged else capabilities.mask(capabilities.DEFAULT) & self.owned
+        # Over the change of user, so that a filter can be set after it: that takes CAP_SYS_ADMIN, and what
+        # comes before needs calls that the filter may refuse.
+        syscalls.prctl(syscalls.PR_SET_KEEPCAPS, 1)
         os.setgroups(list(dict.fromkeys((identity.gid, *identity.groups))))
         os.setresgid(identity.gid, identity.gid, identity.gid)
-        # Leaving uid 0 for another clears the permitted, effective and ambient sets, capabilities(7).
         os.setresuid(identity.uid, identity.uid, identity.uid)
+        syscalls.capset(self.owned, self.owned, 0)
+        syscalls.join_session_keyring()
+        capabilities.bound(kept)
+        if self.has_no_new_privileges:
+            syscalls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
+        if self.filter_program:
+            syscalls.filter_calls(self.filter_program)
         if self.is_privileged:
-            capabilities.keep(self.owned)
+            capabilities.keep(kept)
+        else:
+            # Another user than 0 has none, whatever it could get back, capabilities(7).
+            remaining = 0 if identity.uid else kept
+            syscalls.capset(remaining, remaining, 0)

@@ -25,6 +25,8 @@ DEFAULT = (
 # Without these no sandbox can be made: mounts and namespaces, the user, the bounding set.
 REQUIRED = ("SYS_ADMIN", "SETUID", "SETGID", "SETPCAP")
 
+ALL = (1 << 64) - 1  # also those of a younger kernel
+
 
 def mask(names: tuple[str, ...]) -> int:
     """The bits of ``names``, as /proc/PID/status shows them."""
@@ -44,8 +46,8 @@ def keep(owned: int) -> None:
             syscalls.prctl(syscalls.PR_CAP_AMBIENT, syscalls.PR_CAP_AMBIENT_RAISE, number)
 
 
-def restrict(keep: int) -> None:
-    """Drop everything but ``keep`` from every set; inheritable and ambient end up empty."""
+def bound(keep: int) -> None:
+    """Let no program get more than ``keep`` from now on; no capability is ambient."""
     number = 0
     while True:
         try:
@@ -58,4 +60,3 @@ def restrict(keep: int) -> None:
             break
         number += 1
     syscalls.prctl(syscalls.PR_CAP_AMBIENT, syscalls.PR_CAP_AMBIENT_CLEAR_ALL)
-    syscalls.capset(keep, keep, 0)

@@ -115,7 +115,6 @@ def _leave_no_trace(spec: RawSpec, null: int) -> None:
     """What the set-up changed in the process and execve keeps; signals are the launcher's to reset."""
     if not spec["has_stdin"]:
         os.dup2(null, 0)
-    syscalls.join_session_keyring()
     os.umask(0o022)
     syscalls.close_from(3, on_exec=True)
     # After the change of user, which clears it, prctl(2).

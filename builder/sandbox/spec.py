@@ -9,6 +9,7 @@ from typing import NamedTuple, TypedDict
 from builder.core.errors import Kind, PybuildError
 from builder.core.limits import RLIMITS, SHM_SIZE, Ulimit
 from builder.core.mount import Mount
+from builder.core.security import UNCONFINED, Security
 
 NETWORKS = ("host", "none")
 # type, source, target, options: a Mount with its paths as the kernel wants them.
@@ -44,6 +45,9 @@ class RawSpec(TypedDict):
     shm_size: int
     cgroups: tuple[bytes, ...]
     secrets: tuple[bytes, ...]
+    filter_program: bytes  # of seccomp; empty: any call
+    has_no_new_privileges: bool
+    are_paths_masked: bool
     # The launcher's to say: whether it is in a control group of devices, and what does it in v2, or -1.
     is_confined: bool
     device_program: int
@@ -73,6 +77,7 @@ class SandboxSpec(NamedTuple):
     ulimits: tuple[Ulimit, ...] = ()
     shm_size: int = SHM_SIZE
     cgroups: tuple[str, ...] = ()  # directories of control groups to join
+    security: Security = Security()
 
     def encode(
         self, *, has_stdin: bool = False, secrets: tuple[bytes, ...] = (), secret_env: tuple[str, ...] = ()
@@ -80,7 +85,7 @@ class SandboxSpec(NamedTuple):
         """For the launcher, and for ``launcher.py --describe``; raises InvalidSandbox.
 
         What is secret is given here, and is no part of the spec, so that nothing that prints or keeps a spec
-        shows it.
+        shows it. Raises InvalidProfile too.
         """
         self._check()
         raw: RawSpec = {
@@ -99,10 +104,24 @@ class SandboxSpec(NamedTuple):
             "shm_size": self.shm_size,
             "cgroups": tuple(map(os.fsencode, self.cgroups)),
             "secrets": secrets,
+            "filter_program": self._filter(),
+            "has_no_new_privileges": self.security.has_no_new_privileges,
+            "are_paths_masked": self.security.are_paths_masked,
             "is_confined": False,
             "device_program": -1,
         }
         return marshal.dumps(dict(raw))
+
+    def _filter(self) -> bytes:
+        profile = self.security.seccomp
+        if profile is None:
+            profile = UNCONFINED if self.is_privileged else ""
+        if profile == UNCONFINED:
+            return b""
+        from builder.sandbox.capabilities import ALL, DEFAULT, mask
+        from builder.sandbox.seccomp import filter_program
+
+        return filter_program(profile, ALL if self.is_privileged else mask(DEFAULT))
 
     def _check(self) -> None:
         if not self.args:

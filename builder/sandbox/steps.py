@@ -296,7 +296,7 @@ def plan(spec: RawSpec) -> list[Operation]:
             operations.append(CgroupTree())
     else:
         # Before any mount of the user: one on /dev would choose what the masks are made of.
-        operations += [NoDevices(), Masks()]
+        operations += [NoDevices(), *([Masks()] if spec["are_paths_masked"] else [])]
     operations += (_extra(mount, spec) for mount in spec["mounts"][1:])
     operations.append(WorkingDirectory(spec["cwd"]))
     if spec["is_read_only"]:
@@ -306,7 +306,14 @@ def plan(spec: RawSpec) -> list[Operation]:
         operations.append(Loopback())
     operations.append(Identify(spec["user"]))
     operations += (ResourceLimit(*limit) for limit in spec["rlimits"])
-    operations.append(Become(spec["user"], is_privileged=is_privileged))
+    operations.append(
+        Become(
+            spec["user"],
+            is_privileged=is_privileged,
+            filter_program=spec["filter_program"],
+            has_no_new_privileges=spec["has_no_new_privileges"],
+        )
+    )
     return operations
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import struct
 
 # linux/mount.h, sys/mount.h
 MS_RDONLY = 1
@@ -32,10 +33,12 @@ CLONE_PIDFD = 0x1000
 # linux/prctl.h
 PR_SET_PDEATHSIG = 1
 PR_SET_KEEPCAPS = 8
+PR_SET_NO_NEW_PRIVS = 38
 PR_CAPBSET_DROP = 24
 PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_RAISE = 2
 PR_CAP_AMBIENT_CLEAR_ALL = 4
+_PR_SET_SECCOMP = 22
 
 PROC_SUPER_MAGIC, CGROUP2_SUPER_MAGIC = 0x9FA0, 0x6367_7270  # linux/magic.h
 
@@ -229,6 +232,16 @@ def join_session_keyring() -> None:
     except OSError as error:
         if error.errno not in (errno.ENOSYS, errno.EPERM):
             raise
+
+
+def filter_calls(instructions: bytes) -> None:
+    """struct sock_filter[] decides about every call from here on, in this process and its children."""
+    mode_filter = 2
+    code = ctypes.create_string_buffer(instructions)
+    # struct sock_fprog: a count of 16 bits and a pointer.
+    program = struct.pack("@HP", len(instructions) // 8, ctypes.addressof(code))
+    fprog = ctypes.create_string_buffer(program)
+    prctl(_PR_SET_SECCOMP, mode_filter, ctypes.addressof(fprog))
 
 
 def bpf_load(instructions: bytes) -> int:

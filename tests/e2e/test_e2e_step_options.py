@@ -232,6 +232,32 @@ def test_insecure(pybuild: Pybuild, write: Write) -> None:
     assert int(pybuild.run("insecure", "cat", "/tmp/out").split()[1], 16) >> 21 & 1
 
 
+def test_security_options(pybuild: Pybuild, write: Write, tmp_path: Path) -> None:
+    """A filter by default, none or another on demand, for steps and containers; the key stays the same."""
+    context = write("FROM busybox\nRUN unshare -m true && echo unshared || grep Seccomp: /proc/self/status\n")
+    profile = tmp_path / "profile.json"
+    rule = '{"names": ["sethostname"], "action": "SCMP_ACT_ERRNO"}'
+    profile.write_text(f'{{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{rule}]}}')
+    usual = pybuild.build(context)
+    again = pybuild.build(context, "--security-opt", "seccomp=unconfined")
+    fixed = pybuild.build(
+        context, "--no-cache", "--security-opt=no-new-privileges", "--security-opt=seccomp=unconfined"
+    )
+
+    assert "Seccomp:\t2" in usual.err
+    assert "CACHED" in again.err
+    assert "Seccomp:\t0" in fixed.err  # CAP_SYS_ADMIN is still missing
+    shown = ("busybox", "grep", "-E", "Seccomp:|NoNewPrivs", "/proc/self/status")
+    assert pybuild.run("--security-opt", "seccomp=unconfined", *shown).split() == [
+        "NoNewPrivs:",
+        "0",
+        "Seccomp:",
+        "0",
+    ]
+    assert pybuild.run("--security-opt", f"seccomp={profile}", *shown).split()[-1] == "2"
+    assert pybuild.run("--security-opt", "no-new-privileges:true", *shown).split()[1] == "1"
+
+
 def test_network_host_needs_no_consent(pybuild: Pybuild, write: Write) -> None:
     """RUN --network=host is what every RUN has here; --allow network.host is taken all the same."""
     context = write("FROM busybox\nRUN --network=host true\n")
@@ -244,6 +270,8 @@ def test_network_host_needs_no_consent(pybuild: Pybuild, write: Write) -> None:
     [
         ("--allow=device", "--allow device"),
         ("--allow=all", '"all"'),
+        ("--security-opt=label=disable", '"label=disable"'),
+        ("--security-opt=seccomp=none.json", '"none.json"'),
         ("--add-host=db", '"db"'),
         ("--add-host=db:nowhere", '"nowhere"'),
         ("--ulimit=files=1", '"files"'),

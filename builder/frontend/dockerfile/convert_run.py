@@ -54,6 +54,7 @@ def convert_run(state: StageState, run: Run, origin: Origin, *, is_trigger: bool
         ulimits=settings.ulimits,
         shm_size=settings.shm_size,
         cgroup_parent=settings.cgroup_parent,
+        confinement=settings.security,
         limits=settings.limits,
         argument_names=tuple(name for name, _ in state.arguments),
         unkeyed_env=proxy_environment(request.build_args),

@@ -7,6 +7,8 @@ import marshal
 import pytest
 
 from builder.core.mount import Mount
+from builder.sandbox.capabilities import DEFAULT, mask
+from builder.sandbox.seccomp import filter_program
 from builder.sandbox.spec import InvalidSandbox, SandboxSpec
 from builder.sandbox.steps import plan
 
@@ -33,6 +35,9 @@ def test_encode():
         "shm_size": 64 << 20,
         "cgroups": (),
         "secrets": (),
+        "filter_program": filter_program("", mask(DEFAULT)),
+        "has_no_new_privileges": False,
+        "are_paths_masked": True,
         "is_confined": False,
         "device_program": -1,
     }
@@ -82,7 +87,7 @@ def test_plan():
         'change to the working directory "/"',
         'set the hostname "buildkitsandbox"',
         'look up user "0"',
-        'become user "0" with the default capabilities',
+        'become user "0" with the default capabilities, a seccomp filter of 704 instructions',
     ]
 
 
