@@ -22,6 +22,7 @@ from builder.store.interface import Snapshot
 from builder.store.layerforms import LocalLayerForms
 from builder.store.snapshots import OverlaySnapshotter
 from builder.store.state import StateDir
+from builder.store.turns import LocalTurns
 
 if TYPE_CHECKING:  # loaded by those commands only that need them
     from builder.core.platform import Platform
@@ -50,6 +51,7 @@ class Engine:
         self.images = LocalImageStore(database)
         self.cache = SqliteCache(database)
         self.caches = LocalCacheMounts(state, database)
+        self.turns = LocalTurns(state)
         self.snapshots = OverlaySnapshotter(state, database, self._unpack)
         self.forms = LocalLayerForms(database, self.content)
         self._stack = stack

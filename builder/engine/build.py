@@ -132,6 +132,7 @@ def build(
                 SnapshotResults(engine.snapshots),
                 parallelism=request.parallelism,
                 on_result=on_result,
+                turns=engine.turns,
             )
             results = solver.solve_all(definition, [each.definition.target for each in conversions], job)
             built = []

@@ -56,7 +56,8 @@ def prepare(
     resolver = OpResolver(engine.snapshots, engine.executor, folders, bridge.image, engine.caches, remote)
 
     def solve(tree: Definition) -> str:
-        solver = Solver[Result](resolver, engine.cache, SnapshotResults(engine.snapshots), parallelism=1)
+        results = SnapshotResults(engine.snapshots)
+        solver = Solver[Result](resolver, engine.cache, results, parallelism=1, turns=engine.turns)
         result = solver.solve(tree, job)
         assert result is not None, "a context is never scratch"
         return snapshot_of(result)

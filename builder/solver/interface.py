@@ -8,7 +8,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from builder.core.canonical import Plain
 from builder.core.digest import Digest
-from builder.core.job import Job
+from builder.core.job import Cancel, Job
 from builder.llb.definition import Vertex
 from builder.solver.inputs import KeyInputs
 
@@ -102,3 +102,26 @@ class ResultStore(Protocol[R]):
 
     def load(self, result_id: str) -> Sequence[R] | None:
         """None: gone; the hit becomes a miss."""
+
+
+class Turn(Protocol):
+    """The right to run one step."""
+
+    def close(self) -> None:
+        """Let the others look for its record, which must be there by now; idempotent."""
+
+
+class Turns(Protocol):
+    """Who runs a step, of all the builds that want the same; thread-safe."""
+
+    def take(self, key: Digest, holder: str) -> Turn | None:
+        """The right to run the step of that key; None while somebody else has it.
+
+        ``holder`` says who has it now, for those that wait. Whoever has a turn must not wait for another one.
+        """
+
+    def holder(self, key: Digest) -> str:
+        """Who has it; "" if that is not known, or nobody."""
+
+    def wait(self, key: Digest, cancel: Cancel) -> None:
+        """Until nobody has it, though somebody may be quicker then. Raises Cancelled."""

@@ -20,10 +20,11 @@ from builder.core.events import StepFinished, StepMissed, StepQueued, StepStarte
 from builder.core.job import Job
 from builder.llb.definition import Definition, Edge, Vertex
 from builder.solver.inputs import KeyInputs
-from builder.solver.interface import Executed, Miss, Op, R, Resolver, ResultStore
+from builder.solver.interface import Executed, Miss, Op, R, Resolver, ResultStore, Turn, Turns
 from builder.solver.keys import cache_key
+from builder.solver.sharing import SharedStep
 from builder.solver.step import Step, inputs_of, memo_name, parts_of, reread
-from builder.solver.workers import Workers
+from builder.solver.workers import Pool, Workers
 
 T = TypeVar("T")
 
@@ -33,7 +34,8 @@ class Solver(Generic[R]):
 
     ``on_result(vertex digest, results)`` is called in the coordinator's thread as results become known, and
     ``on_key(vertex digest, key)`` as keys do: again if a step that ran has another one than was thought.
-    ``on_miss``, in a worker, gives the cause that people are told when a step runs.
+    ``on_miss``, in a worker, gives the cause that people are told when a step runs. With ``turns`` a step
+    that another build runs already is waited for.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Solver(Generic[R]):
         on_result: Callable[[Digest, Sequence[R]], None] | None = None,
         on_key: Callable[[Digest, Digest], None] | None = None,
         on_miss: Callable[[Miss], str] | None = None,
+        turns: Turns | None = None,
     ) -> None:
         self._resolver = resolver
         self._cache = cache
@@ -54,6 +57,7 @@ class Solver(Generic[R]):
         self._on_result = on_result
         self._on_key = on_key
         self._on_miss = on_miss
+        self._turns = turns
 
     def solve(self, definition: Definition, job: Job) -> R | None:
         """The result of the target; None for scratch.
@@ -67,7 +71,7 @@ class Solver(Generic[R]):
         goals = list(dict.fromkeys(edge.vertex for edge in targets if edge is not None))
         if not goals:
             return [None for _ in targets]
-        run = _Run(self._cache, self._results, job, self._on_result, self._on_key, self._on_miss)
+        run = _Run(self._cache, self._results, job, self._on_result, self._on_key, self._on_miss, self._turns)
         for digest, vertex in definition:
             try:
                 run.add(digest, vertex, self._resolver.resolve(digest, vertex))
@@ -94,6 +98,7 @@ class _Run(Generic[R]):
         on_result: Callable[[Digest, Sequence[R]], None] | None,
         on_key: Callable[[Digest, Digest], None] | None,
         on_miss: Callable[[Miss], str] | None,
+        turns: Turns | None,
     ) -> None:
         self._cache = cache
         self._store = results
@@ -101,6 +106,7 @@ class _Run(Generic[R]):
         self._on_result = on_result
         self._on_key = on_key
         self._on_miss = on_miss
+        self._turns = turns
         self._steps: dict[Digest, Step[R]] = {}
         self._finished: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._pending: list[Step[R]] = []
@@ -314,7 +320,35 @@ class _Run(Generic[R]):
                 self._cache.save_listing(key, content, step.cache_map.deps[index].listing)
             return executed, key, CacheRecord(self._store.save(executed.outputs), found.encode())
 
-        self._in_worker(step, execute, lambda done: self._executed(step, *done), is_slotted=True)
+        self._in_turn(step, execute, lambda done: self._executed(step, *done))
+
+    def _in_turn(self, step: Step[R], work: Callable[[], T], then: Callable[[T], None]) -> None:
+        """Run a step in a worker; if another build is at it, wait for that one and look up what it made."""
+        if self._turns is None or step.vertex.ignores_cache:
+            self._in_worker(step, work, then, pool="steps")
+            return
+        assert step.key is not None, "who runs has a key"
+        shared = SharedStep(self._turns, self._cache, self._job, step.digest, step.vertex, step.key)
+
+        def wait() -> None:
+            shared.wait(lambda: self._tell_started(step))
+
+        def is_over(outcome: tuple[Turn, T] | None) -> None:
+            if outcome is None:
+                # Not in a step's slot: our other steps need those.
+                self._in_worker(step, wait, lambda _: self._again(step), pool="waits")
+                return
+            turn, value = outcome
+            try:
+                then(value)  # the record is there before the turn ends
+            finally:
+                turn.close()
+
+        self._in_worker(step, lambda: shared.run(work), is_over, pool="steps")
+
+    def _again(self, step: Step[R]) -> None:
+        step.is_running = step.is_looked_up = False
+        self._pending.append(step)
 
     def _executed(self, step: Step[R], executed: Executed[R], key: Digest, record: CacheRecord) -> None:
         step.is_running = False
@@ -361,7 +395,7 @@ class _Run(Generic[R]):
     # -- workers and events ---------------------------------------------------------------------------------
 
     def _in_worker(
-        self, step: Step[R], work: Callable[[], T], then: Callable[[T], None], *, is_slotted: bool = False
+        self, step: Step[R], work: Callable[[], T], then: Callable[[T], None], *, pool: Pool = "keys"
     ) -> None:
         assert self._workers is not None
         self._in_flight += 1
@@ -377,7 +411,7 @@ class _Run(Generic[R]):
                 return
             self._finished.put(lambda: then(value))
 
-        self._workers.submit(run, is_slotted=is_slotted)
+        self._workers.submit(run, pool=pool)
 
     def _failed(self, step: Step[R], error: BaseException) -> NoReturn:
         step.is_running = False

@@ -7,23 +7,24 @@ import contextlib
 import threading
 from collections.abc import Callable
 from types import TracebackType
+from typing import Literal
+
+Pool = Literal["steps", "keys", "waits"]
 
 
 class Workers:
-    """A pool that grows with its work.
+    """A pool that grows with its work: "steps" are bounded by ``parallelism``, the rest by its own limit."""
 
-    Slotted work is bounded by ``parallelism``, the rest by its own limit.
-    """
-
-    # Key work (hashing of contexts) is bound by the processors, not by waiting.
-    _UNSLOTTED = 4
+    # Key work (hashing of contexts) is bound by the processors.
+    _KEYS = 4
+    # Who waits for another build does no work, and must keep nobody from any.
+    _WAITS = 1 << 20
 
     def __init__(self, parallelism: int) -> None:
         self._lock = threading.Lock()
-        self._free = {True: parallelism, False: self._UNSLOTTED}
-        self._waiting: dict[bool, collections.deque[Callable[[], None]]] = {
-            True: collections.deque(),
-            False: collections.deque(),
+        self._free: dict[Pool, int] = {"steps": parallelism, "keys": self._KEYS, "waits": self._WAITS}
+        self._waiting: dict[Pool, collections.deque[Callable[[], None]]] = {
+            pool: collections.deque() for pool in self._free
         }
         self._threads: set[threading.Thread] = set()
         self._is_closed = False
@@ -44,26 +45,26 @@ class Workers:
             with contextlib.suppress(RuntimeError):
                 thread.join()
 
-    def submit(self, work: Callable[[], None], *, is_slotted: bool) -> None:
+    def submit(self, work: Callable[[], None], *, pool: Pool) -> None:
         """``work`` must not raise. In order of submission."""
         with self._lock:
             if self._is_closed:
                 return
-            if self._free[is_slotted] <= 0:
-                self._waiting[is_slotted].append(work)
+            if self._free[pool] <= 0:
+                self._waiting[pool].append(work)
                 return
-            self._free[is_slotted] -= 1
-            thread = threading.Thread(target=self._loop, args=(work, is_slotted), daemon=True)
+            self._free[pool] -= 1
+            thread = threading.Thread(target=self._loop, args=(work, pool), daemon=True)
             self._threads.add(thread)
         thread.start()
 
-    def _loop(self, work: Callable[[], None] | None, is_slotted: bool) -> None:
+    def _loop(self, work: Callable[[], None] | None, pool: Pool) -> None:
         while work is not None:
             work()
             with self._lock:
-                if self._waiting[is_slotted]:
-                    work = self._waiting[is_slotted].popleft()
+                if self._waiting[pool]:
+                    work = self._waiting[pool].popleft()
                 else:
                     work = None
-                    self._free[is_slotted] += 1
+                    self._free[pool] += 1
                     self._threads.discard(threading.current_thread())

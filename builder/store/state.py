@@ -13,6 +13,7 @@
       caches-v1/IDENTITY       cache mounts of RUN (store/cachemounts.py)
       failed-v1/NAME           the upper directory of a failed step
       logs-v1/BUILD/STEP       what steps printed
+      turns-v1/KEY             flock: by whoever runs the step of that key (store/turns.py)
       cgroups-v1/OWNER         where one process made control groups, see builder/sandbox/cgroup.py
       pybuild-v1.sqlite        records, references, images, snapshots: one database, one transaction
       stat-v1.sqlite           the stat cache: may be deleted at any time
@@ -44,6 +45,7 @@ _BUCKETS = (
     "caches-v1",
     "failed-v1",
     "logs-v1",
+    "turns-v1",
     "tmp",
 )
 
@@ -71,6 +73,7 @@ class StateDir:
         self.caches = root / "caches-v1"
         self.failed = root / "failed-v1"
         self.logs = root / "logs-v1"
+        self.turns = root / "turns-v1"
         self.cgroups = root / "cgroups-v1"
         self.database = root / "pybuild-v1.sqlite"
         self.stat_cache = root / "stat-v1.sqlite"
@@ -138,7 +141,7 @@ class StateDir:
         For collection only: on a refusal the shared lock is free for a moment, so the caller must hold
         nothing.
         """
-        is_alone = _try_lock(self._lock)
+        is_alone = try_lock(self._lock)
         if not is_alone:
             fcntl.flock(self._lock, fcntl.LOCK_SH)
         try:
@@ -152,10 +155,10 @@ def locked_file(path: Path) -> Iterator[BinaryIO | None]:
     """The file, made if need be, for this one alone; None while somebody else has it."""
     while True:
         with open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+b") as file:
-            if not _try_lock(file.fileno()):
+            if not try_lock(file.fileno()):
                 yield None
                 return
-            if _is_still(file.fileno(), path):  # whoever had it may have taken it away since
+            if is_still(file.fileno(), path):  # whoever had it may have taken it away since
                 yield file
                 return
 
@@ -201,7 +204,7 @@ def _scratch(parent: Path) -> Iterator[Path]:
         lock = parent / f"{owner.name}.lock"
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        if _is_still(descriptor, lock):  # a sweep may have taken it between open and flock
+        if is_still(descriptor, lock):  # a sweep may have taken it between open and flock
             break
         os.close(descriptor)
     owner.mkdir(mode=0o700)
@@ -221,12 +224,13 @@ def _dead_lock(lock: Path) -> Iterator[bool]:
         yield False
         return
     try:
-        yield _try_lock(descriptor) and _is_still(descriptor, lock)
+        yield try_lock(descriptor) and is_still(descriptor, lock)
     finally:
         os.close(descriptor)
 
 
-def _try_lock(descriptor: int) -> bool:
+def try_lock(descriptor: int) -> bool:
+    """Take the exclusive flock if nobody has one; whether that went well."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -234,7 +238,8 @@ def _try_lock(descriptor: int) -> bool:
     return True
 
 
-def _is_still(descriptor: int, path: Path) -> bool:
+def is_still(descriptor: int, path: Path) -> bool:
+    """Whether a path leads to the file that was opened: it may be gone, or another one by now."""
     try:
         return os.path.samestat(os.fstat(descriptor), os.stat(path))
     except FileNotFoundError:

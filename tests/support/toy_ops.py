@@ -19,7 +19,7 @@ from builder.core.job import Job
 from builder.core.location import Location
 from builder.llb.definition import Definition, DefinitionBuilder, Edge, Vertex, merged
 from builder.llb.ops import ExecOp
-from builder.solver.interface import CacheMap, Dep, Executed
+from builder.solver.interface import CacheMap, Dep, Executed, Turns
 from builder.solver.solver import Solver
 
 Run = Callable[[Job, Sequence[int]], Executed[int]]
@@ -90,6 +90,7 @@ class Toys:
         self.cache = cache or MemoryCache()
         self.store = ToyStore()
         self.parallelism = parallelism
+        self.turns: Turns | None = None
         self.executed: list[str] = []
         self.slow_keys: list[str] = []
         self.pins: dict[str, Callable[[], int]] = {}  # by name: steps whose key takes a look outside
@@ -146,7 +147,7 @@ class Toys:
         self.executed, self.slow_keys = [], []
         events = Events()
         job = job or Job("test", progress=events)
-        solver = Solver[int](self, self.cache, self.store, parallelism=self.parallelism)
+        solver = Solver[int](self, self.cache, self.store, parallelism=self.parallelism, turns=self.turns)
         result = solver.solve(self.definition(target), job)
         return Outcome(result, sorted(self.executed), sorted(self.slow_keys), events.seen)
 
