@@ -83,7 +83,7 @@ def _install(home: Path, *what: str | Path) -> Path:
 def test_wheel_holds_the_package_and_its_grammar(wheel: Path) -> None:
     """Every module and table of the checkout is in the wheel, the grammar in the package; nothing else."""
     package = Path(builder.__file__).parent
-    kinds = ("*.py", "*.json")
+    kinds = ("*.py", "*.json", "*.filter")
     modules = {f"builder/{path.relative_to(package)}" for kind in kinds for path in package.rglob(kind)}
     names = {name for name in _names(wheel) if ".dist-info/" not in name}
 

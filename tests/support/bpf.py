@@ -120,3 +120,14 @@ class Libseccomp:
             data = os.pread(file.fileno(), 1 << 20, 0)
         self._library.seccomp_release(context)
         return program_of(data)
+
+
+if __name__ == "__main__":
+    from pathlib import Path
+
+    import builder.sandbox
+    from builder.sandbox.capabilities import DEFAULT, mask
+    from builder.sandbox.seccomp import filter_program
+
+    calls = Path(builder.sandbox.__file__).parent / "calls"
+    (calls / f"{os.uname().machine}.filter").write_bytes(filter_program("", mask(DEFAULT)))

@@ -92,6 +92,13 @@ def test_docker_answers() -> None:
     assert answer(program, 462, X86_64) == answer(program, 100_000, X86_64) == _ENOSYS
 
 
+def test_the_filter_that_is_shipped_is_that_of_the_profile() -> None:
+    """For the usual capabilities; ``python -m tests.support.bpf`` makes it again."""
+    made = files("builder.sandbox").joinpath("calls", "x86_64.filter").read_bytes()
+
+    assert made == filter_program("", mask(DEFAULT))
+
+
 def test_other_architectures_are_killed() -> None:
     """A call of an architecture that the machine does not run is none that a program of it makes."""
     program = program_of(filter_program("", mask(DEFAULT)))
