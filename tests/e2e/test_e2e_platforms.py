@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from builder.core.digest import Digest
 from builder.core.platform import Platform
 from tests.support.cli import Pybuild
 from tests.support.registry import FakeRegistry
