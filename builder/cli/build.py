@@ -160,6 +160,10 @@ def build(
     metadata_file: MetadataFile = None,
     annotations: AnnotationTexts = None,
     locked: Annotated[bool, typer.Option("--locked", help="Fail if a name is not in the lock file.")] = False,
+    trace: Annotated[
+        Path | None,
+        typer.Option("--trace", metavar="FILE", help="Write what ran when, in Chrome's trace format."),
+    ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Build nothing: show what `pybuild check` finds.")
     ] = False,
@@ -167,6 +171,7 @@ def build(
     """Build an image from a Dockerfile."""
     given = dict(locals())
     from builder.cli.build_request import request_of
+    from builder.cli.trace import traced
     from builder.engine.build import BuildSource
     from builder.engine.build import build as run_build
     from builder.engine.recorder import Recorder
@@ -195,6 +200,7 @@ def build(
     with (
         explained("quiet" if quiet else progress, source) as renderer,
         opened(context, renderer) as engine,
+        traced(engine, source, trace),
     ):
         outcome = run_build(engine, request, recorder, source, renderer)
     if iidfile is not None:

@@ -92,6 +92,7 @@ class BuildSource:
 
     name: str = "Dockerfile"
     data: bytes | None = None
+    build: str = ""  # the id under which the build is recorded, once it began
 
 
 def build(
@@ -104,6 +105,7 @@ def build(
     recorder.note("version", "pybuild", __version__)
     with contextlib.ExitStack() as stack:
         logged = stack.enter_context(LoggingProgress(progress, shelf.logs(build_id)))
+        source.build = build_id
         record = stack.enter_context(recorded(shelf, build_id, request, recorder, source, logged))
         session = stack.enter_context(open_session(request.secrets, request.ssh))
         job = Job(build_id, session, record, engine.job.cancel)
