@@ -23,6 +23,7 @@ from builder.engine.logs import LoggingProgress
 from builder.engine.outputs import Exported, Exporter, Outputs
 from builder.engine.platforms import Built, check_executable, convert, main_image
 from builder.engine.prepare import prepare
+from builder.engine.reasons import Reasons
 from builder.engine.recorder import Recorder
 from builder.engine.session import SecretSource, SshSource, open_session
 from builder.exporter.image import finish_image
@@ -135,6 +136,7 @@ def build(
                 parallelism=request.parallelism,
                 on_result=on_result,
                 turns=engine.turns,
+                on_miss=Reasons(engine, request, definition).why,
             )
             results = solver.solve_all(definition, [each.definition.target for each in conversions], job)
             built = []
