@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -43,6 +42,11 @@ class Attestations:
 
     def __bool__(self) -> bool:
         return self.provenance is not None or self.has_sbom
+
+    @property
+    def needs_index(self) -> bool:
+        """Whether an output that cannot hold them must be refused; what is inline-only may be left out."""
+        return self.has_sbom or (self.provenance is not None and not self.provenance.is_inline_only)
 
 
 def read_attestations(attest: Sequence[str], provenance: str | None, sbom: str | None) -> Attestations:
@@ -125,6 +129,8 @@ def _is_sbom(values: Mapping[str, str]) -> bool:
 
 
 def _values(option: str, text: str) -> dict[str, str]:
+    import csv
+
     try:
         (fields,) = csv.reader([text], strict=True) if "\n" not in text else ([],)
     except (csv.Error, ValueError) as error:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperOption
 
+from builder.cli.attest_options import Attest, Provenance, Sbom, described_provenance, read_attest
 from builder.cli.context import opened, rendered
 from builder.cli.failures import WithSource
 from builder.cli.output_options import (
@@ -52,9 +53,9 @@ if TYPE_CHECKING:  # --help does without
 
 # Options of `docker buildx build` that have no effect yet: refused by name. True: they take a value.
 UNBUILT = {
-    "--attest": True, "--builder": True, "--cache-from": True, "--cache-to": True,
-    "--call": True, "--compress": False, "--isolation": True, "--policy": True, "--provenance": True,
-    "--sbom": True, "--squash": False,
+    "--builder": True, "--cache-from": True, "--cache-to": True,
+    "--call": True, "--compress": False, "--isolation": True, "--policy": True,
+    "--squash": False,
 }  # fmt: skip
 # As in buildx, a build argument that the environment gives, unless the command line does.
 EPOCH = "SOURCE_DATE_EPOCH"
@@ -159,11 +160,10 @@ def build(
     load: Load = False,
     metadata_file: MetadataFile = None,
     annotations: AnnotationTexts = None,
+    provenance: Provenance = None,
+    sbom: Sbom = None,
+    attest: Attest = None,
     locked: Annotated[bool, typer.Option("--locked", help="Fail if a name is not in the lock file.")] = False,
-    trace: Annotated[
-        Path | None,
-        typer.Option("--trace", metavar="FILE", help="Write what ran when, in Chrome's trace format."),
-    ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Build nothing: show what `pybuild check` finds.")
     ] = False,
@@ -171,7 +171,6 @@ def build(
     """Build an image from a Dockerfile."""
     given = dict(locals())
     from builder.cli.build_request import request_of
-    from builder.cli.trace import traced
     from builder.engine.build import BuildSource
     from builder.engine.build import build as run_build
     from builder.engine.recorder import Recorder
@@ -191,6 +190,8 @@ def build(
         request,
         rewrites_timestamps=rewrite_timestamp or read.rewrites_timestamps,
         outputs=read.outputs,
+        attestations=read_attest(given),
+        described_provenance=described_provenance(os.environ, is_described=metadata_file is not None),
     )
     if check:
         from builder.cli.check import report
@@ -200,7 +201,6 @@ def build(
     with (
         explained("quiet" if quiet else progress, source) as renderer,
         opened(context, renderer) as engine,
-        traced(engine, source, trace),
     ):
         outcome = run_build(engine, request, recorder, source, renderer)
     if iidfile is not None:

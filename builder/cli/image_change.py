@@ -52,8 +52,8 @@ def rmi(
                 continue
             for untagged in removed.untagged:
                 print(f"Untagged: {untagged}")
-            for deleted in removed.deleted:
-                print(f"Deleted: {deleted}")
+            if removed.deleted is not None:
+                print(f"Deleted: {removed.deleted}")
     raise_all(failed)
 
 
@@ -81,5 +81,4 @@ def image_prune(
     for each in removed:
         for name in each.untagged:
             print(f"untagged: {name}")
-        for deleted in each.deleted:
-            print(f"deleted: {deleted}")
+        print(f"deleted: {each.deleted}")

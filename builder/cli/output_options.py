@@ -46,13 +46,13 @@ _KEYS = {
     "registry": _IMAGE,
     "docker": ("dest", "tar", *_PACKING),
     "oci": ("dest", "tar", *_PACKING),
-    "local": ("dest", "mode", "platform-split", "rewrite-timestamp"),
-    "tar": ("dest", "rewrite-timestamp"),
+    "local": ("attestation-prefix", "dest", "mode", "platform-split", "rewrite-timestamp"),
+    "tar": ("attestation-prefix", "dest", "rewrite-timestamp"),
     "cacheonly": (),
 }
 # Of BuildKit and buildx, known and without effect here: refused by name.
 _UNBUILT = (
-    "annotation-inline", "attestation-inline", "attestation-prefix", "buildinfo", "compatibility-version",
+    "annotation-inline", "attestation-inline", "buildinfo", "compatibility-version",
     "context", "danging-name-empty-only", "nydus", "oci-artifact", "prefer-nondist-layers",
     "source-date-epoch",
 )  # fmt: skip
@@ -124,7 +124,7 @@ def write_metadata(file: Path, outcome: BuildOutcome) -> None:
     """The document of `--metadata-file`."""
     from builder.engine.outputs import describe, write_document
 
-    document = describe(outcome.exported, outcome.image, outcome.id)
+    document = {**describe(outcome.exported, outcome.image, outcome.id), **outcome.provenances}
     write_document(file, json.dumps(document, indent=2, sort_keys=True) + "\n")
 
 
@@ -168,6 +168,7 @@ def _output(text: str) -> tuple[Output, bool]:
         is_insecure=_flag(values, "registry.insecure", default=False),
         keeps_digest=_flag(values, "name-canonical", default=False),
         nameless_prefix=_prefix(values.get("dangling-name-prefix")),
+        attestation_prefix=_name_prefix(values.get("attestation-prefix", "")),
         is_packed="compression" in values or "force-compression" in values,
         is_folder=not _flag(values, "tar", default=True),
         is_split=_flag(values, "platform-split", default=False) if "platform-split" in values else None,
@@ -234,6 +235,12 @@ def _prefix(text: str | None) -> Reference | None:
     if prefix.tag is not None or prefix.digest is not None:
         raise InvalidOutput(f'--output: dangling-name-prefix cannot be "{text}"', hint="leave out the tag")
     return prefix
+
+
+def _name_prefix(text: str) -> str:
+    if "/" in text:
+        raise InvalidOutput(f'--output: attestation-prefix "{text}" is no beginning of a name')
+    return text
 
 
 def _values(text: str) -> dict[str, str]:

@@ -68,6 +68,10 @@ class SourceBridge:
             self._recorder.note("reference", f"{reference} {platform}", str(known.image.id))
         return ResolvedImage(reference, known.image.id, known.config)
 
+    def resolved(self) -> list[ResolvedSource]:
+        """Every image that was asked for."""
+        return list(self._resolved.values())
+
     def image(self, id: Digest) -> tuple[ImageConfig, str]:
         """The config and top snapshot of an image that was resolved."""
         for source in self._resolved.values():

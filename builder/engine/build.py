@@ -7,8 +7,10 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from builder import __version__
+from builder.attest.options import Attestations
 from builder.core.digest import Digest
 from builder.core.errors import Kind, PybuildError
 from builder.core.events import Progress
@@ -17,13 +19,13 @@ from builder.core.limits import StepSettings
 from builder.core.platform import Platform
 from builder.core.reference import Reference
 from builder.engine.assemble import Engine
+from builder.engine.attestations import Attester
 from builder.engine.history.collect import recorded
 from builder.engine.history.shelf import BuildShelf
 from builder.engine.logs import LoggingProgress
 from builder.engine.outputs import Exported, Exporter, Outputs
 from builder.engine.platforms import Built, check_executable, convert, main_image
 from builder.engine.prepare import prepare
-from builder.engine.reasons import Reasons
 from builder.engine.recorder import Recorder
 from builder.engine.session import SecretSource, SshSource, open_session
 from builder.exporter.image import finish_image
@@ -62,6 +64,8 @@ class BuildRequest:
     is_locked: bool = False  # every name must be in the lock file
     rewrites_timestamps: bool = False  # no file time of a new layer after SOURCE_DATE_EPOCH
     outputs: Outputs = Outputs()
+    attestations: Attestations = Attestations()
+    described_provenance: str = ""  # min, max: the provenance is part of the outcome
 
 
 class NoEpoch(PybuildError):
@@ -85,6 +89,7 @@ class BuildOutcome:
     tags: tuple[Reference, ...]
     exported: Exported
     id: str  # of the build
+    provenances: Mapping[str, Any]  # for the document of `--metadata-file`
 
 
 @dataclass(slots=True)
@@ -93,7 +98,6 @@ class BuildSource:
 
     name: str = "Dockerfile"
     data: bytes | None = None
-    build: str = ""  # the id under which the build is recorded, once it began
 
 
 def build(
@@ -101,12 +105,13 @@ def build(
 ) -> BuildOutcome:
     """Build, tag, record. ``engine.job`` must send its events to ``progress``."""
     tags = tuple(Reference.parse(tag).with_default_tag() for tag in request.tags)
-    request.outputs.check(tags, has_index=len(request.platforms) > 1)
+    wanted = request.attestations
+    request.outputs.check(tags, index_of=_index_of(request), is_attested=bool(wanted))
+    started_at = time.time()
     build_id, shelf = os.urandom(8).hex(), BuildShelf(engine.database, engine.state)
     recorder.note("version", "pybuild", __version__)
     with contextlib.ExitStack() as stack:
         logged = stack.enter_context(LoggingProgress(progress, shelf.logs(build_id)))
-        source.build = build_id
         record = stack.enter_context(recorded(shelf, build_id, request, recorder, source, logged))
         session = stack.enter_context(open_session(request.secrets, request.ssh))
         job = Job(build_id, session, record, engine.job.cancel)
@@ -136,7 +141,6 @@ def build(
                 parallelism=request.parallelism,
                 on_result=on_result,
                 turns=engine.turns,
-                on_miss=Reasons(engine, request, definition).why,
             )
             results = solver.solve_all(definition, [each.definition.target for each in conversions], job)
             built = []
@@ -147,8 +151,19 @@ def build(
             main = main_image(built)
             _publish(engine, built, request.outputs, tags)
             record.note_image(str(main.image), tags)
-            exported = Exporter(engine, job, layers, tags).export(built, request.outputs)
-    return BuildOutcome(main.image, tags, exported, build_id)
+            made = dict(zip(built, conversions, strict=True))
+            attester = Attester(engine, job, request, prepared, recorder, made, started_at=started_at)
+            exporter = Exporter(engine, job, layers, tags, attester if wanted else None)
+            exported = exporter.export(built, request.outputs)
+            provenances = attester.described(request.described_provenance)
+    return BuildOutcome(main.image, tags, exported, build_id, provenances)
+
+
+def _index_of(request: BuildRequest) -> str:
+    """What cannot leave as one image."""
+    if len(request.platforms) > 1:
+        return "several platforms"
+    return "attestations" if request.attestations.needs_index else ""
 
 
 def _clamping(engine: Engine, request: BuildRequest, converted: FrontendResult) -> Callable[[str], str]:

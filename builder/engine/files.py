@@ -12,11 +12,14 @@ from pathlib import Path
 from builder.core.errors import Kind, PybuildError, Unsupported
 from builder.core.platform import Platform
 from builder.engine.assemble import Engine
-from builder.engine.imagetree import flat_tree, write_tree
+from builder.engine.imagetree import flat_tree
 from builder.engine.platforms import Built
 from builder.exporter.folder import write_folder
-from builder.fs.diff import write_trees
+from builder.fs.diff import write_layer, write_trees
 from builder.fs.replace import replacing
+
+# Adds to a tree before it is written.
+Amend = Callable[[Built, str], object]
 
 
 class PlatformsCollide(PybuildError):
@@ -33,7 +36,13 @@ class PlatformsCollide(PybuildError):
 
 
 def write_files(
-    engine: Engine, built: Sequence[Built], folder: Path, *, is_split: bool, is_mirror: bool = False
+    engine: Engine,
+    built: Sequence[Built],
+    folder: Path,
+    *,
+    is_split: bool,
+    is_mirror: bool = False,
+    amend: Amend | None = None,
 ) -> None:
     """Into a folder; with ``is_split`` below ``linux_amd64`` and so on.
 
@@ -43,7 +52,7 @@ def write_files(
     if is_mirror and not is_split and len(built) > 1:
         raise Unsupported("one folder cannot mirror several platforms", hint="leave out platform-split=false")
     with ExitStack() as stack:
-        trees = [stack.enter_context(flat_tree(engine, engine.snapshots.lowers(each.top))) for each in built]
+        trees = _trees(engine, built, amend, stack)
         if not is_split:
             _check_apart(built, trees)
         for each, tree in zip(built, trees, strict=True):
@@ -51,28 +60,34 @@ def write_files(
             write_folder(tree, str(place), is_mirror=is_mirror)
 
 
-def write_tar_of(engine: Engine, built: Sequence[Built], output: Path | None) -> None:
+def write_tar_of(
+    engine: Engine, built: Sequence[Built], output: Path | None, *, amend: Amend | None = None
+) -> None:
     """As a tar, to a file or to standard output; several platforms are folders of it."""
-    if len(built) == 1:
-        write_tree(engine, engine.snapshots.lowers(built[0].top), output)
-        return
     with ExitStack() as stack:
-        trees = [
-            (
-                folder_name(each.platform),
-                stack.enter_context(flat_tree(engine, engine.snapshots.lowers(each.top))),
-            )
-            for each in built
-        ]
+        trees = _trees(engine, built, amend, stack)
         sink: Callable[[bytes], object] = sys.stdout.buffer.write
         if output is not None:
             sink = stack.enter_context(replacing(output)).write
-        write_trees(trees, sink)
+        if len(trees) == 1:
+            write_layer(trees[0], sink)
+        else:
+            names = [folder_name(each.platform) for each in built]
+            write_trees(list(zip(names, trees, strict=True)), sink)
 
 
 def folder_name(platform: Platform) -> str:
     """``linux_arm_v7``, as BuildKit calls it."""
     return str(platform).replace("/", "_")
+
+
+def _trees(engine: Engine, built: Sequence[Built], amend: Amend | None, stack: ExitStack) -> list[str]:
+    trees = []
+    for each in built:
+        trees.append(stack.enter_context(flat_tree(engine, engine.snapshots.lowers(each.top))))
+        if amend is not None:
+            amend(each, trees[-1])
+    return trees
 
 
 def _check_apart(built: Sequence[Built], trees: Sequence[str]) -> None:

@@ -25,9 +25,17 @@ from builder.exporter.annotations import (
     parse_annotation,
 )
 from builder.exporter.layers import Layers
-from builder.exporter.packed import COMPRESSIONS, Packed, PackedImage, PackedIndex, PackOptions
+from builder.exporter.packed import (
+    COMPRESSIONS,
+    NeedsOciTypes,
+    Packed,
+    PackedImage,
+    PackedIndex,
+    PackOptions,
+)
 
 if TYPE_CHECKING:  # an image that only stays in the store is not packed
+    from builder.engine.attestations import Attester
     from builder.exporter.pack import Packer
 
 # These leave an image in the store, the others only what they write.
@@ -77,10 +85,10 @@ class OneImageOnly(PybuildError):
     kind = Kind.INVALID
     code = "one-image-only"
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, why: str) -> None:
         super().__init__(
-            f"{what} holds one image, and several platforms make an index",
-            hint="name one --platform, or use --output type=oci or type=registry",
+            f"{what} holds one image, and {why} make an index",
+            hint="leave these out, or use --output type=oci or type=registry",
         )
 
 
@@ -94,6 +102,7 @@ class Output:
     is_split: bool | None = None  # files below a folder of the platform; None: where there are several
     is_mirror: bool = False  # what else is in the folder goes
     names: tuple[Reference, ...] = ()  # beside those of the build
+    attestation_prefix: str = ""  # of the names of files that hold attestations
     pushes: bool = False
     pushes_by_digest: bool = False
     is_insecure: bool = False  # its registries need no certificate, or no TLS
@@ -164,8 +173,8 @@ class Outputs:
         """Whether the image is one of the store afterwards."""
         return any(item.keeps_image for item in self.items)
 
-    def check(self, tags: Sequence[Reference], *, has_index: bool = False) -> None:
-        """Before anything is built.
+    def check(self, tags: Sequence[Reference], *, index_of: str = "", is_attested: bool = False) -> None:
+        """Before anything is built. ``index_of``: why there is an index, where there must be one.
 
         Raises InvalidAnnotation, NeedsOciTypes, NothingToPush, OneImageOnly, TaggedDigest.
         """
@@ -174,10 +183,12 @@ class Outputs:
                 if name.tag not in (None, DEFAULT_TAG):
                     raise TaggedDigest(name)
             item.options.check()
-            if not has_index:
+            if not (index_of or is_attested):
                 item.options.annotations.refuse_index()
-            elif item.kind in _OF_ONE_IMAGE:
-                raise OneImageOnly(_OF_ONE_IMAGE[item.kind])
+            elif index_of and item.kind in _OF_ONE_IMAGE:
+                raise OneImageOnly(_OF_ONE_IMAGE[item.kind], index_of)
+            if is_attested and not item.options.is_oci:
+                raise NeedsOciTypes("attestations")
             if item.pushes and not (*tags, *item.names):
                 raise NothingToPush
 
@@ -185,12 +196,21 @@ class Outputs:
 class Exporter:
     """Carries the outputs of one build out, one after the other."""
 
-    def __init__(self, engine: Engine, job: Job, layers: Layers, tags: Sequence[Reference]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        job: Job,
+        layers: Layers,
+        tags: Sequence[Reference],
+        attester: Attester | None = None,
+    ) -> None:
+        """``attester`` None: nothing is said of the images."""
         self._engine = engine
         self._job = job
         self._layers = layers
         self._tags = tuple(tags)
-        self._packed: dict[PackOptions, Packed] = {}
+        self._attester = attester
+        self._images: dict[PackOptions, list[PackedImage]] = {}
 
     @cached_property
     def _packer(self) -> Packer:
@@ -214,7 +234,7 @@ class Exporter:
 
         def pack() -> Packed:
             nonlocal packed
-            packed = self._pack(built, output.options)
+            packed = self._pack(built, names, output)
             return packed
 
         def step(name: str, work: Callable[[], object]) -> None:
@@ -222,7 +242,9 @@ class Exporter:
 
         match output.kind:
             case "image" | "registry":
-                is_digest_kept = output.keeps_digest or (output.nameless_prefix is not None and not names)
+                # What is said of an image is found again by its names only.
+                is_digest_kept = output.keeps_digest or self._attester is not None
+                is_digest_kept = is_digest_kept or (output.nameless_prefix is not None and not names)
                 if output.pushes or output.is_packed or is_digest_kept or outputs.is_described:
                     step("layers", pack)
                 if is_digest_kept:
@@ -241,15 +263,19 @@ class Exporter:
                 assert output.kind == "cacheonly"
         return packed
 
-    def _pack(self, built: Sequence[Built], options: PackOptions) -> Packed:
-        """An image, or an index of all; made once for equal options."""
-        packed = self._packed.get(options)
-        if packed is None:
+    def _pack(self, built: Sequence[Built], names: Sequence[Reference], output: Output) -> Packed:
+        """An image, or an index of all and of what is said of them; layers are packed once."""
+        options = output.options
+        images = self._images.get(options)
+        if images is None:
             read = self._engine.content.read
             images = [self._packer.pack(read(each.image), each.top, options) for each in built]
-            packed = images[0] if len(images) == 1 else self._index(images, options)
-            self._packed[options] = packed
-        return packed
+            self._images[options] = images
+        said: list[PackedImage] = []
+        if self._attester is not None and output.kind not in _OF_ONE_IMAGE:
+            for each, image in zip(built, images, strict=True):
+                said.append(self._attester.attach(each, image, names))
+        return images[0] if len(images) + len(said) == 1 else self._index([*images, *said], options)
 
     def _index(self, images: Sequence[PackedImage], options: PackOptions) -> PackedIndex:
         from builder.exporter.index import assemble_index
@@ -307,12 +333,20 @@ class Exporter:
     def _files(self, built: Sequence[Built], output: Output) -> None:
         from builder.engine.files import write_files, write_tar_of
 
+        is_split = len(built) > 1 if output.is_split is None else output.is_split
+
+        def amend(each: Built, tree: str) -> None:
+            if self._attester is not None:
+                is_named = len(built) > 1 and output.kind == "local" and not is_split
+                self._attester.write_files(each, tree, prefix=output.attestation_prefix, is_named=is_named)
+
         if output.kind == "tar":
-            write_tar_of(self._engine, built, output.dest)
+            write_tar_of(self._engine, built, output.dest, amend=amend)
             return
         assert output.dest is not None
-        is_split = len(built) > 1 if output.is_split is None else output.is_split
-        write_files(self._engine, built, output.dest, is_split=is_split, is_mirror=output.is_mirror)
+        write_files(
+            self._engine, built, output.dest, is_split=is_split, is_mirror=output.is_mirror, amend=amend
+        )
 
 
 def describe(exported: Exported, image: Digest, build_id: str) -> dict[str, Any]:
@@ -322,8 +356,10 @@ def describe(exported: Exported, image: Digest, build_id: str) -> dict[str, Any]
         from builder.exporter.documents import descriptor_document
 
         manifest = exported.packed.descriptor
-        if isinstance(exported.packed, PackedImage):
-            document["containerimage.config.digest"] = str(exported.packed.config.digest)
+        packed = exported.packed.images if isinstance(exported.packed, PackedIndex) else (exported.packed,)
+        configs = [each.config for each in packed if not each.is_attestation]
+        if len(configs) == 1:
+            document["containerimage.config.digest"] = str(configs[0].digest)
         document["containerimage.descriptor"] = descriptor_document(manifest)
         document["containerimage.digest"] = str(manifest.digest)
     else:

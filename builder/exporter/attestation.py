@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from builder.core.descriptor import OCI_CONFIG, OCI_MANIFEST, Descriptor
-from builder.core.platform import Platform
 from builder.exporter.documents import encode, manifest_document
-from builder.exporter.packed import PackedImage, PackedLayer
+from builder.exporter.packed import UNKNOWN_PLATFORM, PackedImage, PackedLayer
 from builder.store.interface import ContentStore
 
 # Names and types of BuildKit's docs/attestations/attestation-storage.md.
@@ -16,7 +15,6 @@ _IN_TOTO = "application/vnd.in-toto+json"
 _PREDICATE_TYPE = "in-toto.io/predicate-type"
 _REFERENCE_TYPE = "vnd.docker.reference.type"
 _REFERENCE_DIGEST = "vnd.docker.reference.digest"
-_UNKNOWN = Platform("unknown", "unknown")
 
 
 class Attestation(NamedTuple):
@@ -42,8 +40,8 @@ def attestation_manifest(
         layers.append(PackedLayer(described, "", digest))
     config = encode(
         {
-            "architecture": _UNKNOWN.architecture,
-            "os": _UNKNOWN.os,
+            "architecture": UNKNOWN_PLATFORM.architecture,
+            "os": UNKNOWN_PLATFORM.os,
             "config": {},
             "rootfs": {"type": "layers", "diff_ids": [str(layer.plain) for layer in layers]},
         }
@@ -54,7 +52,7 @@ def attestation_manifest(
         media_type=OCI_MANIFEST,
         digest=content.put(manifest),
         size=len(manifest),
-        platform=_UNKNOWN,
+        platform=UNKNOWN_PLATFORM,
         annotations=(
             (_REFERENCE_DIGEST, str(image.descriptor.digest)),
             (_REFERENCE_TYPE, "attestation-manifest"),

@@ -21,6 +21,8 @@ from builder.exporter.annotations import NO_ANNOTATIONS, Annotations
 COMPRESSIONS = ("gzip", "zstd", "estargz", "uncompressed")
 # Only OCI manifests have a media type for what these make, or a place for what they need to say.
 _OCI_ONLY = ("zstd", "estargz")
+# Of what nobody can run: attestations.
+UNKNOWN_PLATFORM = Platform("unknown", "unknown")
 _LAYER_TYPES = {
     ("gzip", True): OCI_LAYER_GZIP,
     ("zstd", True): OCI_LAYER_ZSTD,
@@ -86,6 +88,11 @@ class PackedImage:
     descriptor: Descriptor  # of the manifest, with platform and its annotations in an index
     config: Descriptor
     layers: tuple[PackedLayer, ...]
+
+    @property
+    def is_attestation(self) -> bool:
+        """Whether it is no image, but what is said of one."""
+        return self.descriptor.platform == UNKNOWN_PLATFORM
 
     @property
     def platform(self) -> Platform:

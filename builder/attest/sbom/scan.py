@@ -64,11 +64,14 @@ def _all(files: ImageFiles, distribution: Distribution) -> Iterator[Package]:
     for packages in by_system:
         yield from packages
     for entry in files.walk():
-        if entry.kind != "file":
+        is_python = is_python_metadata(entry.path)
+        if not is_python and not is_npm_file(entry.path):
             continue
-        if is_python_metadata(entry.path):
-            package = python_package(files, entry)
-            if package is not None:
-                yield package
-        elif is_npm_file(entry.path):
-            yield from npm_packages(files, entry)
+        # Some installers link files from a store of theirs.
+        found = files.lookup(entry.path) if entry.kind == "symlink" else entry
+        if found is None or found.kind != "file":
+            continue
+        if not is_python:
+            yield from npm_packages(files, found)
+        elif (package := python_package(files, found)) is not None:
+            yield package

@@ -42,14 +42,18 @@ def test_python(tmp_path: Path) -> None:
             f"{site}/egg.egg/EGG-INFO/PKG-INFO": "Name: egg\nVersion: 3\n",
             f"{site}/empty-1.dist-info/METADATA": "",
             f"{site}/docs/METADATA": "Name: no\nVersion: 1\n",
+            "store/4f": "Name: linked\nVersion: 4\n",
+            f"{site}/linked-4.dist-info/RECORD": "",
         },
     )
+    (tmp_path / f"{site}/linked-4.dist-info/METADATA").symlink_to("/store/4f")
     inventory = scanned(tmp_path)
 
     assert purls(inventory) == [
-        "pkg:pypi/egg@3", "pkg:pypi/flask-login@0.6", "pkg:pypi/old@1.0", "pkg:pypi/older@2",
+        "pkg:pypi/egg@3", "pkg:pypi/flask-login@0.6", "pkg:pypi/linked@4",
+        "pkg:pypi/old@1.0", "pkg:pypi/older@2",
     ]  # fmt: skip
-    assert [found.package.license for found in inventory.packages] == ["", "MIT", "", ""]
+    assert [found.package.license for found in inventory.packages] == ["", "MIT", "", "", ""]
     assert inventory.warnings == (f'"/{site}/empty-1.dist-info/METADATA" has no name or no version',)
 
 
