@@ -43,6 +43,7 @@ COMMANDS = {
     "builds show": ("builder.cli.builds:show", "Show what a build did."),
     "builds logs": ("builder.cli.builds:logs", "Show what the steps of a build printed."),
     "builds rm": ("builder.cli.builds:rm", "Forget builds."),
+    "profile": ("builder.cli.profile:profile", "Show where the time of a build went."),
     "bootstrap": ("builder.cli.system:bootstrap", "Make a base image from this machine, without a registry."),
     "parse": ("builder.cli.system:parse", "Show how a Dockerfile is read."),
 }

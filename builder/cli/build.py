@@ -164,6 +164,10 @@ def build(
     sbom: Sbom = None,
     attest: Attest = None,
     locked: Annotated[bool, typer.Option("--locked", help="Fail if a name is not in the lock file.")] = False,
+    trace: Annotated[
+        Path | None,
+        typer.Option("--trace", metavar="FILE", help="Write what ran when, in Chrome's trace format."),
+    ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Build nothing: show what `pybuild check` finds.")
     ] = False,
@@ -171,6 +175,7 @@ def build(
     """Build an image from a Dockerfile."""
     given = dict(locals())
     from builder.cli.build_request import request_of
+    from builder.cli.trace import traced
     from builder.engine.build import BuildSource
     from builder.engine.build import build as run_build
     from builder.engine.recorder import Recorder
@@ -201,6 +206,7 @@ def build(
     with (
         explained("quiet" if quiet else progress, source) as renderer,
         opened(context, renderer) as engine,
+        traced(engine, source, trace),
     ):
         outcome = run_build(engine, request, recorder, source, renderer)
     if iidfile is not None:

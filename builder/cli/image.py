@@ -46,7 +46,7 @@ def images(
     name: Annotated[
         str | None, typer.Argument(metavar="[REPOSITORY[:TAG]]", help="Only these; * and ? are patterns.")
     ] = None,
-    all: Annotated[bool, typer.Option("-a", "--all", help="No effect: there are no hidden images.")] = False,
+    all: Annotated[bool, typer.Option("-a", "--all", help="Also the other images of an index.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Only ids.")] = False,
     digests: Annotated[bool, typer.Option("--digests", help="Also the digests of registries.")] = False,
     no_trunc: NoTrunc = False,
@@ -57,6 +57,7 @@ def images(
         ),
     ] = None,
     format: Format = "",
+    tree: Annotated[bool, typer.Option("--tree", help="With a line for each platform.")] = False,
 ) -> None:
     """List images."""
     from builder.engine.imagelist import list_images
@@ -64,7 +65,16 @@ def images(
     wanted = [*(filters or []), *([f"reference={name}"] if name else [])]
     has_digests = digests or "{{.Digest}}" in format
     with opened(context) as engine:
-        found = list_images(engine, wanted, has_digests=has_digests)
+        if tree:
+            from builder.cli.imagetrees import print_trees
+
+            if quiet or digests or format:
+                raise UnknownType(
+                    "--tree goes with no other form of the list", hint="leave out -q and --format"
+                )
+            print_trees(engine, wanted, is_whole=no_trunc)
+            return
+        found = list_images(engine, wanted, has_digests=has_digests, has_parts=all)
     if quiet:
         for line in found:
             print(_shown(line.id, no_trunc))

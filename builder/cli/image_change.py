@@ -52,8 +52,8 @@ def rmi(
                 continue
             for untagged in removed.untagged:
                 print(f"Untagged: {untagged}")
-            if removed.deleted is not None:
-                print(f"Deleted: {removed.deleted}")
+            for deleted in removed.deleted:
+                print(f"Deleted: {deleted}")
     raise_all(failed)
 
 
@@ -81,4 +81,5 @@ def image_prune(
     for each in removed:
         for name in each.untagged:
             print(f"untagged: {name}")
-        print(f"deleted: {each.deleted}")
+        for deleted in each.deleted:
+            print(f"deleted: {deleted}")

@@ -26,6 +26,7 @@ from builder.engine.logs import LoggingProgress
 from builder.engine.outputs import Exported, Exporter, Outputs
 from builder.engine.platforms import Built, check_executable, convert, main_image
 from builder.engine.prepare import prepare
+from builder.engine.reasons import Reasons
 from builder.engine.recorder import Recorder
 from builder.engine.session import SecretSource, SshSource, open_session
 from builder.exporter.image import finish_image
@@ -98,6 +99,7 @@ class BuildSource:
 
     name: str = "Dockerfile"
     data: bytes | None = None
+    build: str = ""  # the id under which the build is recorded, once it began
 
 
 def build(
@@ -112,6 +114,7 @@ def build(
     recorder.note("version", "pybuild", __version__)
     with contextlib.ExitStack() as stack:
         logged = stack.enter_context(LoggingProgress(progress, shelf.logs(build_id)))
+        source.build = build_id
         record = stack.enter_context(recorded(shelf, build_id, request, recorder, source, logged))
         session = stack.enter_context(open_session(request.secrets, request.ssh))
         job = Job(build_id, session, record, engine.job.cancel)
@@ -141,6 +144,7 @@ def build(
                 parallelism=request.parallelism,
                 on_result=on_result,
                 turns=engine.turns,
+                on_miss=Reasons(engine, request, definition).why,
             )
             results = solver.solve_all(definition, [each.definition.target for each in conversions], job)
             built = []

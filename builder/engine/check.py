@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from builder.engine.assemble import Engine
 from builder.engine.build import BuildRequest, BuildSource
+from builder.engine.platforms import questions
 from builder.engine.prepare import prepare
 from builder.engine.recorder import Recorder
 from builder.frontend.dockerfile.convert import DockerfileFrontend
@@ -16,4 +17,8 @@ def check(engine: Engine, request: BuildRequest, recorder: Recorder, source: Bui
         dockerfile = prepared.dockerfile
         source.name = str(dockerfile.path) if dockerfile.path is not None else dockerfile.name
         source.data = dockerfile.data
-        return DockerfileFrontend().check(prepared.question, prepared.bridge)
+        frontend = DockerfileFrontend()
+        found = [frontend.check(each, prepared.bridge) for each in questions(prepared, request.platforms)]
+    warnings = dict.fromkeys(warning for each in found for warning in each.warnings)
+    errors = {(e.code, e.message, e.location): e for each in found for e in each.errors}
+    return CheckResult(tuple(warnings), tuple(errors.values()))

@@ -59,10 +59,15 @@ def config_of(engine: Engine, image: Image) -> ImageConfig:
 
 
 def list_images(
-    engine: Engine, filters: Sequence[str] = (), *, has_digests: bool = False
+    engine: Engine, filters: Sequence[str] = (), *, has_digests: bool = False, has_parts: bool = False
 ) -> list[ListedImage]:
-    """Newest first, a line per name; with digests, one for each digest of it. Raises InvalidFilter."""
+    """Newest first, a line per name; with digests, one for each digest of it. Raises InvalidFilter.
+
+    Of an index there is the image that its name stands for here, with ``has_parts`` the others too.
+    """
+    parts = {} if has_parts else engine.images.parts()
     known = [_known(engine, image) for image in engine.images.all()]
+    known = [each for each in known if each.tags or each.digests or each.image.id not in parts]
     found = sorted(_filtered(engine, known, filters), key=lambda each: each.config.created, reverse=True)
     return [line for each in found for line in _lines(engine, each, has_digests=has_digests)]
 

@@ -10,9 +10,11 @@ from builder.engine.assemble import Engine
 from builder.engine.build import BuildRequest, BuildSource
 from builder.engine.inputs import InvalidInput
 from builder.engine.lockfile import Lock, Names, NotInLock, update_name, write_lock
+from builder.engine.platforms import questions
 from builder.engine.prepare import prepare
 from builder.engine.recorder import Recorder
 from builder.frontend.dockerfile.convert import DockerfileFrontend
+from builder.llb.definition import merged
 from builder.llb.ops import SourceOp
 
 
@@ -38,8 +40,10 @@ def resolve_names(
                 "a Dockerfile that is no file of this machine has no place for a lock file",
                 hint="name a folder, and the Dockerfile with -f",
             )
-        definition = DockerfileFrontend().convert(prepared.question, prepared.bridge).definition
-        for digest, vertex in definition:
+        frontend = DockerfileFrontend()
+        asked = questions(prepared, request.platforms)
+        graph = merged(frontend.convert(each, prepared.bridge).definition for each in asked)
+        for digest, vertex in graph:
             if isinstance(vertex.op, SourceOp):
                 try:
                     pin = prepared.resolver.resolve(digest, vertex).cache_map(engine.job).pin

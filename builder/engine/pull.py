@@ -38,4 +38,7 @@ def _pull_one(engine: Engine, reference: Reference, platform: Platform) -> Pulle
     before = engine.images.by_reference(reference)
     source = engine.sources.resolve(reference, platform, "always", engine.job)
     engine.bring_layers(source.image.snapshot)
+    if reference.digest is None:
+        # Whatever other platforms of it a build needed: this one was asked for.
+        engine.images.tag(reference, source.image.id)
     return Pulled(reference, source.manifest, before is None or before.id != source.image.id)

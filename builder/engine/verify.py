@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from builder.core.errors import Kind, PybuildError
+from builder.core.errors import Kind, PybuildError, Unsupported
 from builder.core.events import Progress
 from builder.core.image import ImageConfig
 from builder.core.job import Job
@@ -60,7 +60,9 @@ class Verifier:
     def __init__(
         self, engine: Engine, request: BuildRequest, recorder: Callable[[], Recorder], source: BuildSource
     ) -> None:
-        """``request`` has no tags. Raises NotRepeatable."""
+        """``request`` has no tags. Raises NotRepeatable, Unsupported."""
+        if len(request.platforms) > 1:
+            raise Unsupported("one platform is verified at a time", hint="name one --platform")
         if "-" in (request.context, request.file):
             raise NotRepeatable(
                 "standard input cannot be built twice", hint="unpack it to a folder, and verify that"

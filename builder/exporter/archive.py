@@ -26,6 +26,7 @@ class SavedImage(NamedTuple):
 
     packed: Packed
     names: Sequence[Reference]
+    main: PackedImage | None = None  # of an index: the image for those who know of none
 
 
 class Target(Protocol):
@@ -45,8 +46,8 @@ def save(
 ) -> None:
     """Write images with everything that they need; layers that they share are written once.
 
-    ``is_docker``: with the manifest.json of `docker save`, beside the OCI layout; it has no word for an
-    index.
+    ``is_docker``: with the manifest.json of `docker save`, beside the OCI layout; of an index it has the main
+    image.
     """
     done: set[Digest] = set()
 
@@ -59,7 +60,7 @@ def save(
         return lambda sink: sink(_read(content, described))
 
     target.file("oci-layout", len(_LAYOUT), lambda sink: sink(_LAYOUT))
-    for packed, _ in saved:
+    for packed, _, _ in saved:
         for image in packed.images if isinstance(packed, PackedIndex) else (packed,):
             for layer in image.layers:
                 blob(layer.descriptor, lambda sink, layer=layer: packer.write(layer, sink))  # type: ignore[misc]  # mypy#15459: default in lambda
@@ -88,13 +89,14 @@ def _index(saved: Sequence[SavedImage]) -> bytes:
 
 def _docker_manifest(saved: Sequence[SavedImage]) -> bytes:
     entries = []
-    for packed, names in saved:
-        assert isinstance(packed, PackedImage), "an index has no place in it"
+    for packed, names, main in saved:
+        image = main if isinstance(packed, PackedIndex) else packed
+        assert image is not None, "an index has no place in it"
         entries.append(
             {
-                "Config": _path(packed.config),
+                "Config": _path(image.config),
                 "RepoTags": [name.familiar() for name in names],
-                "Layers": [_path(layer.descriptor) for layer in packed.layers],
+                "Layers": [_path(layer.descriptor) for layer in image.layers],
             }
         )
     return encode(entries)

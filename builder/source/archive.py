@@ -37,10 +37,14 @@ class InvalidArchive(PybuildError):
 
 
 class LoadedImage(NamedTuple):
-    """An image that came out of an archive, with the names that it had there."""
+    """An image that came out of an archive, with the names that it had there.
+
+    Of an index it is this machine's, or else the first; ``parts`` are all of them.
+    """
 
     image: Image
     names: tuple[Reference, ...]
+    parts: tuple[Digest, ...] = ()
 
 
 class ArchiveLoader:
@@ -99,51 +103,53 @@ class ArchiveLoader:
             )
         for loaded in found:
             for name in loaded.names:
-                self._images.tag(name, loaded.image.id)
+                self._images.tag(name, loaded.image.id, loaded.parts)
         return found
 
     # -- OCI layout -----------------------------------------------------------------------------------------
 
     def _from_index(self) -> list[LoadedImage]:
         names = self._names_in_manifest_json()
-        found: dict[Digest, list[Reference]] = {}
-        images: dict[Digest, Image] = {}
+        found: dict[tuple[Digest, ...], LoadedImage] = {}
         for entry in entries(self._document("index.json"), "manifests"):
-            manifest = self._choose(entry)
-            if manifest is None:
+            images = [self._add_oci(manifest) for manifest in self._manifests(entry)]
+            if not images:
                 continue
-            image = self._add_oci(manifest)
-            images[image.id] = image
-            names_here = found.setdefault(image.id, [])
+            ids = tuple(dict.fromkeys(image.id for image in images))
+            main = next((image for image in images if self._is_of_host(image)), images[0])
+            loaded = found.setdefault(ids, LoadedImage(main, (), ids if len(ids) > 1 else ()))
             annotations = entry.get("annotations")
             reference = _name_of(annotations if isinstance(annotations, dict) else {})
-            if reference is not None and reference not in names_here:
-                names_here.append(reference)
-        for digest, references in names.items():
-            found.get(digest, []).extend(r for r in references if r not in found.get(digest, []))
-        return [LoadedImage(images[digest], tuple(references)) for digest, references in found.items()]
+            told = [*([reference] if reference is not None else []), *names.get(main.id, ())]
+            found[ids] = loaded._replace(names=tuple(dict.fromkeys((*loaded.names, *told))))
+        return list(found.values())
 
-    def _choose(self, entry: Mapping[str, Any], hops: int = 0) -> Mapping[str, Any] | None:
-        """The manifest for this machine's platform below an index entry."""
+    def _manifests(self, entry: Mapping[str, Any], hops: int = 0) -> list[Mapping[str, Any]]:
+        """The manifests of images at or below an entry of an index that are here, whole if several are."""
         if hops > _MAX_HOPS:
             raise BrokenImage("the archive's indexes lead to indexes without end")
         if entry.get("mediaType") in MANIFESTS:
-            return entry
+            return [entry]
         if entry.get("mediaType") not in INDEXES:
-            return None
-        below = entries(self._blob_document(entry), "manifests")
-        host = Platform.host()
-        for candidate in below:
-            platform = candidate.get("platform")
-            platform = platform if isinstance(platform, dict) else {}
-            listed = Platform(
-                str(platform.get("os", "")),
-                str(platform.get("architecture", "")),
-                str(platform.get("variant", "")),
-            )
-            if host.matches(listed) or len(below) == 1:
-                return self._choose(candidate, hops + 1)
-        return None
+            return []
+        below = [
+            found
+            for each in entries(self._blob_document(entry), "manifests")
+            if not _is_attestation(each)
+            for found in self._manifests(each, hops + 1)
+        ]
+        # An index may list more than somebody saved.
+        return [each for each in below if self._is_whole(each)] or below[:1]
+
+    def _is_whole(self, entry: Mapping[str, Any]) -> bool:
+        if self._content.size(descriptor_of(entry).digest) is None:
+            return False
+        manifest = self._blob_document(entry)
+        blobs = [manifest.get("config"), *entries(manifest, "layers")]
+        return all(self._content.size(descriptor_of(blob).digest) is not None for blob in blobs)
+
+    def _is_of_host(self, image: Image) -> bool:
+        return Platform.host().matches(ImageConfig.from_json(self._read(image.id)).platform)
 
     def _add_oci(self, entry: Mapping[str, Any]) -> Image:
         manifest = self._blob_document(entry)
@@ -225,6 +231,12 @@ class ArchiveLoader:
         if len(data) > _MAX_DOCUMENT:
             raise BrokenImage(f"{digest} is too large for a document")
         return data
+
+
+def _is_attestation(entry: Mapping[str, Any]) -> bool:
+    """What BuildKit attaches to images has a platform of that name."""
+    platform = entry.get("platform")
+    return isinstance(platform, dict) and "unknown" in (platform.get("os"), platform.get("architecture"))
 
 
 def _named_digest(name: str) -> Digest | None:

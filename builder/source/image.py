@@ -142,10 +142,11 @@ class RegistryImages:
         image = self._images.by_reference(reference)
         if image is None:
             return None
-        config = self._config(image.id)
-        if not platform.matches(config.platform):
-            return None
-        return ResolvedSource(reference, image, config)
+        for each in (image, *self._images.platforms_of(reference)):
+            config = self._config(each.id)
+            if platform.matches(config.platform):
+                return ResolvedSource(reference, each, config)
+        return None
 
     def _config(self, digest: Digest) -> ImageConfig:
         with self._content.open(digest) as blob:
@@ -166,10 +167,21 @@ class RegistryImages:
         for raw in (top.raw, document.raw, bytes(config_bytes)):
             self._content.put(raw)
         image = self._register(reference, manifest, config, Digest.of(bytes(config_bytes)))
-        self._images.add_manifest(reference, top.digest, image.id)
-        if reference.digest is None:
-            self._images.tag(reference, image.id)
+        self._name(reference, top.digest, image, config.platform)
         return ResolvedSource(reference, image, config, top.digest)
+
+    def _name(self, reference: Reference, manifest: Digest, image: Image, platform: Platform) -> None:
+        """Images of one index stay together under its names, and this machine's is the first choice."""
+        by_digest = reference.with_digest(manifest)
+        before = self._images.by_reference(by_digest)
+        known = self._images.platforms_of(by_digest) or ([before] if before is not None else [])
+        parts = list(dict.fromkeys([*(each.id for each in known), image.id]))
+        is_main = len(parts) == 1 or platform.matches(Platform.host())
+        main = image.id if is_main or before is None else before.id
+        parts = parts if len(parts) > 1 else []
+        self._images.add_manifest(reference, manifest, main, parts)
+        if reference.digest is None:
+            self._images.tag(reference, main, parts)
 
     def _manifest(
         self, top: FetchedManifest, reference: Reference, platform: Platform, job: Job

@@ -100,9 +100,12 @@ class LocalImageStore:
         )
         return [_image(row) for row in rows]
 
-    def parts(self) -> set[Digest]:
+    def parts(self) -> dict[Digest, list[str]]:
         """See ImageStore."""
-        return {Digest.parse(text(r[0])) for r in self._database.rows("SELECT image FROM platforms")}
+        found: dict[Digest, list[str]] = {}
+        for image, name in self._database.rows("SELECT image, name FROM platforms ORDER BY image, name"):
+            found.setdefault(Digest.parse(text(image)), []).append(text(name))
+        return found
 
     def add_manifest(
         self, reference: Reference, manifest: Digest, id: Digest, platforms: Sequence[Digest] = ()

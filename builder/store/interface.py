@@ -237,8 +237,8 @@ class ImageStore(Protocol):
     def platforms_of(self, reference: Reference) -> list[Image]:
         """The images of the index that a name stands for, in its order; [] if it is one image."""
 
-    def parts(self) -> set[Digest]:
-        """The images that belong to an index of some name."""
+    def parts(self) -> dict[Digest, list[str]]:
+        """The images that belong to an index, and the names that stand for it."""
 
     def untag(self, reference: Reference) -> bool:
         """Whether there was such a name."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -126,3 +127,33 @@ def test_secret_arguments_are_not_kept(pybuild: Pybuild, write: Write) -> None:
     shown = pybuild("builds", "show")
     assert "--build-arg NPM_TOKEN --build-arg MODE=fast" in shown.out
     assert "hunter2" not in json.dumps(_shown(pybuild))
+
+
+def test_profile_shows_what_the_cache_saved(pybuild: Pybuild, write: Write) -> None:
+    """Of a step that ran what it took, of a cached one what it had taken; the critical path in between."""
+    dockerfile = "FROM busybox\nRUN sleep 0.2; dd if=/dev/zero of=/f bs=1000 count=5\nRUN true"
+    pybuild.build(write(dockerfile))
+    first = json.loads(pybuild("profile", "--json").out)["steps"]
+    pybuild.build(write(f"{dockerfile} again"))
+    second = json.loads(pybuild("profile", "--json").out)
+    base, slept, last = second["steps"]
+
+    assert [False, True, True] == [step["isCritical"] for step in first]
+    assert first[1]["written"] == 5000
+    assert slept["savedSeconds"] == first[1]["seconds"] > 0.2 > first[1]["cpuSeconds"]
+    assert second["savedSeconds"] >= slept["savedSeconds"]
+    assert [last["name"]] == [step["name"] for step in second["steps"] if step["isCritical"]]
+    table = pybuild("profile").out
+    assert f"* {last['name']}" in table
+    assert f"  {base['name']}" in table
+
+
+def test_trace_of_a_build(pybuild: Pybuild, write: Write, tmp_path: Path) -> None:
+    """`build --trace` writes it also when the build fails, and `profile --trace` what is recorded."""
+    pybuild.build(write("FROM busybox\nRUN true\nRUN exit 4\n"), "--trace", tmp_path / "one.json", code=1)
+    pybuild("profile", "--trace", tmp_path / "two.json")
+    trace = json.loads((tmp_path / "one.json").read_text())
+    spans = {event["name"]: event["cat"] for event in trace["traceEvents"] if event["ph"] == "X"}
+
+    assert {"[2/3] RUN true": "done", "[3/3] RUN exit 4": "failed"} == spans
+    assert trace == json.loads((tmp_path / "two.json").read_text())

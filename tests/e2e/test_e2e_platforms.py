@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import tarfile
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from builder.core.platform import Platform
 from tests.support.cli import Pybuild
 from tests.support.registry import FakeRegistry
 from tests.support.stores import Write
@@ -136,3 +138,109 @@ def test_what_takes_one_image_is_refused_before_anything_runs(
         failed = pybuild.build(project, *_PLATFORMS, *options, code=1)
         assert f"error[{code}]" in failed.err
     assert not list(tmp_path.glob("x*"))
+
+
+def test_store_keeps_the_images_of_an_index_together(pybuild: Pybuild, project: Path) -> None:
+    """A name stands for all of them, its copy too, and they go with the last of the two."""
+    pybuild.build(project, *_PLATFORMS, "-t", "several:1")
+    pybuild("tag", "several:1", "several:2")
+    tree = pybuild("images", "--tree", "several").out.splitlines()
+    (arm,) = pybuild("images", "-aq", "--no-trunc", "--filter", "label=arch=arm64").out.split()
+
+    assert [line.split()[:2] for line in tree[2:5]] == [
+        ["├─", "linux/amd64"], ["├─", "linux/arm64"], ["└─", "linux/arm/v7"]
+    ]  # fmt: skip
+    assert len(pybuild("images", "-q", "several").out.split()) == 2
+    assert "<none>" not in pybuild("images").out
+    assert "several:1" in pybuild("rmi", arm, code=1).err
+    pybuild("image", "prune", "-f")
+    pybuild("rmi", "several:1")
+    assert len(pybuild("images", "--tree", "several:2").out.splitlines()) == 5
+    assert pybuild("rmi", "several:2").out.count("Deleted: ") == 3
+    assert pybuild("images", "-q", "--filter", "label=arch").out == ""
+
+
+def test_stored_index_is_pushed_later(pybuild: Pybuild, registry: FakeRegistry, project: Path) -> None:
+    """`push` sends all platforms; an index that a registry has stays the same, annotations included."""
+    name = f"{registry.host}/app:1"
+    pybuild.build(project, *_PLATFORMS, "-t", name)
+    digest = pybuild("push", name).out.split()[2]
+
+    index = json.loads(registry.manifest("app", digest))
+    assert [_platform(entry) for entry in index["manifests"]] == list(_TEXTS)
+    assert pybuild.inspect(name)["RepoDigests"] == [f"{registry.host}/app@{digest}"]
+
+    noted, copy = (f"{registry.host}/{word}:1" for word in ("noted", "copy"))
+    pybuild("rmi", name)
+    pybuild.build(project, *_PLATFORMS, "-t", noted, "--push", "--annotation", "index:a=b")
+    pybuild("tag", noted, copy)
+    pybuild("push", copy)
+    assert registry.manifest("copy", "1") == registry.manifest("noted", "1")
+
+
+@pytest.mark.parametrize("form", ["save", "oci", "folder"])
+def test_archived_index_is_loaded(
+    form: str, pybuild: Pybuild, other: Pybuild, project: Path, tmp_path: Path
+) -> None:
+    """All platforms of it, under its name."""
+    archive = tmp_path / "archive"
+    if form == "save":
+        pybuild.build(project, *_PLATFORMS, "-t", "several:1")
+        pybuild("save", "-o", archive, "several:1")
+    else:
+        output = f"type=oci,dest={archive},tar={'true' if form == 'oci' else 'false'}"
+        pybuild.build(project, *_PLATFORMS, "-t", "several:1", "-o", output)
+
+    assert "Loaded image: several:1" in other("load", "-i", archive).out
+    assert [line.split()[1] for line in other("images", "--tree").out.splitlines()[2:]] == list(_TEXTS)
+
+
+def test_bases_of_every_platform_are_kept(
+    pybuild: Pybuild, write: Write, registry: FakeRegistry, tmp_path: Path
+) -> None:
+    """The images of an index are fetched once, and all of them stay under its name."""
+    manifests = [
+        (
+            registry.push_image("base", None, [_tar(f"for {architecture}")], {"architecture": architecture}),
+            name,
+        )
+        for name, architecture in (("linux/amd64", "amd64"), ("linux/arm64", "arm64"))
+    ]
+    registry.push_index("base", "1", manifests)
+    base = f"{registry.host}/base:1"
+    project = write(f"FROM {base}\nCOPY a /a\n", {"a": "a\n"}, name="based")
+    pybuild.build(project, *_PLATFORMS[:2], "-o", tmp_path / "out")
+
+    assert (tmp_path / "out/linux_arm64/text").read_text() == "for arm64"
+    assert (tmp_path / "out/linux_amd64/text").read_text() == "for amd64"
+    registry.log.clear()
+    pybuild.build(project, *_PLATFORMS[:2], "-o", "type=cacheonly")
+    assert registry.log == []
+    assert pybuild.inspect(base)["Architecture"] == Platform.host().architecture
+    pybuild("pull", "--platform", "arm64", base)
+    assert pybuild.inspect(base)["Architecture"] == "arm64"
+
+
+def test_check_and_lock_look_at_every_platform(
+    pybuild: Pybuild, write: Write, registry: FakeRegistry
+) -> None:
+    """A name that only one of them needs is locked; a mistake of all is one."""
+    for architecture in ("amd64", "arm64"):
+        registry.push_image(architecture, "1", [_tar("a")], {"architecture": architecture})
+    project = write(f"ARG TARGETARCH\nFROM {registry.host}/$TARGETARCH:1\nCOPY a /\n", {"a": ""}, name="two")
+    pybuild("lock", *_PLATFORMS[:2], project)
+
+    locked = json.loads((project / "Dockerfile.lock").read_text())["images"]
+    assert set(locked) == {f"{registry.host}/{architecture}:1" for architecture in ("amd64", "arm64")}
+    (project / "Dockerfile").write_text("FROM scratch\nCOPPY a /\n")
+    assert pybuild("check", *_PLATFORMS, project, code=1).out.count("error[") == 1
+    assert "error[unsupported]" in pybuild("verify", *_PLATFORMS, project, code=1).err
+
+
+def _tar(text: str) -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as tar:
+        member = tarfile.TarInfo("text")
+        member.size = len(text)
+        tar.addfile(member, io.BytesIO(text.encode()))
+    return file.getvalue()

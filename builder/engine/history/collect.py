@@ -117,15 +117,16 @@ def recorded(
     """The build in the block is put on the shelf when it ends, however it ends."""
     collector = StepCollector(progress)
     started_at = time.time()
+    context, file, target = project_of(request)
 
     def put(outcome: Outcome, error: BaseException | None) -> None:
         record = BuildRecord(
             id=build_id,
             started_at=started_at,
             seconds=time.time() - started_at,
-            context=_place(request.context),
-            file=_place(request.file) if request.file is not None else None,
-            target=request.target,
+            context=context,
+            file=file,
+            target=target,
             arguments=tuple(_arguments(request)),
             outcome=outcome,
             image=collector.image,
@@ -149,6 +150,12 @@ def recorded(
             put("cancelled" if is_cancelled else "failed", error)
         raise
     put("done", None)
+
+
+def project_of(request: BuildRequest) -> tuple[str, str | None, str | None]:
+    """See BuildRecord.project."""
+    file = _place(request.file) if request.file is not None else None
+    return _place(request.context), file, request.target
 
 
 def _place(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from builder.core.errors import Kind, PybuildError
@@ -54,6 +55,14 @@ class BuildShelf:
         """The latest first."""
         rows = self._database.rows("SELECT id, started_at, record FROM builds ORDER BY started_at DESC, id")
         return [_decoded(row) for row in rows]
+
+    def latest_first(self) -> Iterator[BuildRecord]:
+        """The same, each read when it is asked for."""
+        ids = self._database.rows("SELECT id FROM builds ORDER BY started_at DESC, id")
+        for (build_id,) in ids:
+            row = self._database.row("SELECT id, started_at, record FROM builds WHERE id = ?", (build_id,))
+            if row is not None:
+                yield _decoded(row)
 
     def find(self, name: str) -> BuildRecord:
         """By id, the beginning of one, ``latest`` or ``latest~N``. Raises BuildNotFound, BuildAmbiguous."""

@@ -1,0 +1,1 @@
+"""Why steps run: the inputs of a key beside those that it had before, and what of them changed first."""
