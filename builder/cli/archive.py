@@ -10,6 +10,7 @@ import typer
 
 from builder.cli.context import opened
 from builder.core.errors import Kind, PybuildError
+from builder.core.platform import Platform
 
 
 class NoOutput(PybuildError):
@@ -28,20 +29,46 @@ def save(
     ] = None,
     format: Annotated[
         str,
-        typer.Option("--format", metavar="HOW", help="archive (a tar for docker and OCI tools) or oci-dir."),
+        typer.Option(
+            "--format",
+            metavar="HOW",
+            help="archive (for docker and OCI tools), docker-archive, oci-archive, docker-dir or oci-dir.",
+        ),
     ] = "archive",
+    platform: Annotated[
+        str | None, typer.Option("--platform", metavar="OS/ARCH", help="The image for this platform.")
+    ] = None,
+    compression: Annotated[
+        str,
+        typer.Option(
+            "--compression", metavar="HOW", help="uncompressed, gzip, zstd or estargz, of layers built here."
+        ),
+    ] = "uncompressed",
+    compress: Annotated[bool, typer.Option("--compress", help="The same as --compression gzip.")] = False,
+    multi_image_archive: Annotated[
+        bool, typer.Option("-m", "--multi-image-archive", help="For podman's command lines: always so.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No effect: there is no progress.")] = False,
 ) -> None:
     """Write images to an archive."""
+    from builder.engine.images import FOLDERS, FORMATS, SaveOptions
     from builder.engine.images import save as save_images
 
-    if format not in ("archive", "oci-dir"):
-        raise NoOutput(f'--format cannot be "{format}"', hint="it is archive or oci-dir")
-    if output is None and format == "oci-dir":
+    if format not in FORMATS:
+        raise NoOutput(f'--format cannot be "{format}"', hint=f"it is {', '.join(FORMATS)}")
+    if output is None and format in FOLDERS:
         raise NoOutput("a folder cannot be written to standard output", hint="name it with -o")
     if output is None and sys.stdout.isatty():
         raise NoOutput("an archive would make no sense on a terminal", hint="use -o FILE, or a pipe")
+    if output is not None and not output.absolute().parent.is_dir():
+        raise NoOutput(f'there is no folder "{output.parent}"', hint="make it first")
+    options = SaveOptions(
+        format=format,
+        platform=Platform.parse(platform) if platform else None,
+        compression="gzip" if compress else compression,
+    )
     with opened(context) as engine:
-        save_images(engine, names, output, is_directory=format == "oci-dir")
+        save_images(engine, names, output, options)
 
 
 def load(
@@ -52,8 +79,11 @@ def load(
             "-i",
             "--input",
             metavar="FILE",
-            help="An archive or an OCI layout folder (default: standard input).",
+            help="An archive, or a folder that save writes (default: standard input).",
         ),
+    ] = None,
+    platform: Annotated[
+        str | None, typer.Option("--platform", metavar="OS/ARCH", help="The image for this platform.")
     ] = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No effect: there is no progress.")] = False,
 ) -> None:
@@ -61,8 +91,13 @@ def load(
     from builder.engine.images import load as load_images
 
     with opened(context) as engine:
-        loaded = load_images(engine, input)
+        loaded = load_images(engine, input, Platform.parse(platform) if platform else None)
     for item in loaded:
+        for name, before in item.replaced:
+            print(
+                f"The image {name.familiar()} already exists, renaming the old one with ID {before}"
+                " to empty string"
+            )
         for name in item.names:
             print(f"Loaded image: {name.familiar()}")
         if not item.names:

@@ -14,7 +14,6 @@ from builder.core.errors import Kind, PybuildError
 from builder.core.job import Job
 from builder.core.reference import DEFAULT_TAG, Reference
 from builder.core.steps import as_step
-from builder.core.suggest import did_you_mean
 from builder.engine.assemble import Engine
 from builder.engine.platforms import Built, main_image
 from builder.exporter.annotations import (
@@ -32,6 +31,7 @@ from builder.exporter.packed import (
     PackedImage,
     PackedIndex,
     PackOptions,
+    UnknownCompression,
 )
 
 if TYPE_CHECKING:  # an image that only stays in the store is not packed
@@ -42,19 +42,6 @@ if TYPE_CHECKING:  # an image that only stays in the store is not packed
 _KEPT = ("image", "registry", "load")
 # What takes no index, as in BuildKit.
 _OF_ONE_IMAGE = {"docker": "a docker archive", "load": "what a Docker daemon loads"}
-
-
-class UnknownCompression(PybuildError):
-    """An image is to be compressed with something unknown."""
-
-    kind = Kind.INVALID
-    code = "unknown-compression"
-
-    def __init__(self, name: str) -> None:
-        otherwise = f"it is one of {', '.join(COMPRESSIONS)}"
-        super().__init__(
-            f'compression "{name}" is not known', hint=did_you_mean(name, COMPRESSIONS, otherwise=otherwise)
-        )
 
 
 class TaggedDigest(PybuildError):

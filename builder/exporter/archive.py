@@ -153,8 +153,18 @@ class DirectoryTarget:
 
     def file(self, name: str, size: int, write: Callable[[Sink], object]) -> None:
         """See Target."""
+        if name.startswith("blobs/"):
+            self.blob(name, size, write)
+            return
         path = self._directory / name
-        if name.startswith("blobs/") and path.exists() and path.stat().st_size == size:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as file:
+            write(file.write)
+
+    def blob(self, name: str, size: int, write: Callable[[Sink], object]) -> None:
+        """A file that its name tells the content of: one of that size is not written again."""
+        path = self._directory / name
+        if path.exists() and path.stat().st_size == size:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as file:

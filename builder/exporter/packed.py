@@ -16,6 +16,7 @@ from builder.core.descriptor import (
 from builder.core.digest import Digest
 from builder.core.errors import Kind, PybuildError
 from builder.core.platform import Platform
+from builder.core.suggest import did_you_mean
 from builder.exporter.annotations import NO_ANNOTATIONS, Annotations
 
 COMPRESSIONS = ("gzip", "zstd", "estargz", "uncompressed")
@@ -31,6 +32,19 @@ _LAYER_TYPES = {
     ("zstd", False): DOCKER_LAYER_ZSTD,
     ("uncompressed", False): DOCKER_LAYER,
 }
+
+
+class UnknownCompression(PybuildError):
+    """An image is to be compressed with something unknown."""
+
+    kind = Kind.INVALID
+    code = "unknown-compression"
+
+    def __init__(self, name: str) -> None:
+        otherwise = f"it is one of {', '.join(COMPRESSIONS)}"
+        super().__init__(
+            f'compression "{name}" is not known', hint=did_you_mean(name, COMPRESSIONS, otherwise=otherwise)
+        )
 
 
 class NeedsOciTypes(PybuildError):
@@ -58,7 +72,9 @@ class PackOptions:
     is_plain_stored: bool = True
 
     def check(self) -> None:
-        """Before anything is packed. Raises NeedsOciTypes, Unsupported (a level that is not)."""
+        """Before anything is packed. Raises NeedsOciTypes, UnknownCompression, Unsupported (a level)."""
+        if self.compression not in COMPRESSIONS:
+            raise UnknownCompression(self.compression)
         if self.level is not None and self.compression != "uncompressed":
             from builder.fs.compression import compressor_name
 

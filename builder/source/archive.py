@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import time
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from builder.core.platform import Platform
 from builder.core.reference import InvalidReference, Reference
 from builder.fs.compression import open_decompressed
 from builder.fs.tar import TarReader
+from builder.registry.interface import NoMatchingPlatform
 from builder.source.documents import descriptor as descriptor_of
 from builder.source.documents import entries, parse
 from builder.source.image import register_layers
@@ -27,6 +29,8 @@ from builder.store.interface import ContentStore, Image, ImageStore, Snapshotter
 _MAX_HOPS = 8
 # An index, manifest or config; larger ones are no such thing.
 _MAX_DOCUMENT = 8 << 20
+# In the folder of one image that skopeo's `dir:` has.
+_FLAT_BLOB = re.compile(r"[0-9a-f]{64}")
 
 
 class InvalidArchive(PybuildError):
@@ -45,12 +49,22 @@ class LoadedImage(NamedTuple):
     image: Image
     names: tuple[Reference, ...]
     parts: tuple[Digest, ...] = ()
+    replaced: tuple[tuple[Reference, Digest], ...] = ()  # names, and the images that had them until now
 
 
 class ArchiveLoader:
     """Reads one archive into the store: blobs first, then the images that they make up."""
 
-    def __init__(self, content: ContentStore, images: ImageStore, snapshots: Snapshotter) -> None:
+    def __init__(
+        self,
+        content: ContentStore,
+        images: ImageStore,
+        snapshots: Snapshotter,
+        platform: Platform | None = None,
+    ) -> None:
+        """``platform``: images for others are passed over."""
+        self._platform = platform
+        self._passed_over: list[Platform] = []
         self._content = content
         self._images = images
         self._snapshots = snapshots
@@ -74,17 +88,18 @@ class ArchiveLoader:
         return self._images_of_archive()
 
     def load_directory(self, directory: Path) -> list[LoadedImage]:
-        """From an OCI layout folder. A symbolic link in it is refused: it may lead anywhere."""
+        """From an OCI layout folder, or one of `dir:`. A link in it is refused: it may lead anywhere."""
         for path in sorted(directory.rglob("*")):
             kind = path.lstat().st_mode
             if stat.S_ISDIR(kind):
                 continue
             if not stat.S_ISREG(kind):
                 raise InvalidArchive(
-                    f'"{path}" is not a regular file', hint="an OCI layout has only files in it"
+                    f'"{path}" is not a regular file', hint="a folder of images has only files in it"
                 )
             name = str(path.relative_to(directory))
-            if name in ("index.json", "oci-layout", "manifest.json") or name.startswith("blobs/"):
+            is_blob = name.startswith("blobs/") or _FLAT_BLOB.fullmatch(name)
+            if is_blob or name in ("index.json", "oci-layout", "manifest.json", "version"):
                 with self._content.writer() as writer, open(path, "rb") as file:
                     while data := file.read(1 << 20):
                         writer.write(data)
@@ -94,6 +109,8 @@ class ArchiveLoader:
     def _images_of_archive(self) -> list[LoadedImage]:
         if "index.json" in self._files:
             found = self._from_index()
+        elif self._is_flat():
+            found = self._from_flat()
         elif "manifest.json" in self._files:
             found = self._from_manifest()
         else:
@@ -101,10 +118,29 @@ class ArchiveLoader:
                 "this is no image archive: it has neither index.json nor manifest.json",
                 hint="write one with `pybuild save`, `docker save` or `skopeo copy … oci-archive:`",
             )
-        for loaded in found:
-            for name in loaded.names:
-                self._images.tag(name, loaded.image.id, loaded.parts)
-        return found
+        if self._platform is not None and not found and self._passed_over:
+            raise NoMatchingPlatform(self._platform, tuple(self._passed_over))
+        return [self._named(loaded) for loaded in found]
+
+    def _named(self, loaded: LoadedImage) -> LoadedImage:
+        """Give it its names, and tell who loses them."""
+        replaced = []
+        for name in loaded.names:
+            before = self._images.by_reference(name)
+            if before is not None and before.id != loaded.image.id:
+                replaced.append((name, before.id))
+            self._images.tag(name, loaded.image.id, loaded.parts)
+        return loaded._replace(replaced=tuple(replaced))
+
+    def _takes(self, config: Digest) -> bool:
+        """Whether it is for the platform that is wanted."""
+        if self._platform is None:
+            return True
+        platform = self._parsed(config).platform
+        if self._platform.matches(platform):
+            return True
+        self._passed_over.append(platform)
+        return False
 
     # -- OCI layout -----------------------------------------------------------------------------------------
 
@@ -112,7 +148,7 @@ class ArchiveLoader:
         names = self._names_in_manifest_json()
         found: dict[tuple[Digest, ...], LoadedImage] = {}
         for entry in entries(self._document("index.json"), "manifests"):
-            images = [self._add_oci(manifest) for manifest in self._manifests(entry)]
+            images = [image for each in self._manifests(entry) for image in self._add_oci(each)]
             if not images:
                 continue
             ids = tuple(dict.fromkeys(image.id for image in images))
@@ -149,16 +185,33 @@ class ArchiveLoader:
         return all(self._content.size(descriptor_of(blob).digest) is not None for blob in blobs)
 
     def _is_of_host(self, image: Image) -> bool:
-        return Platform.host().matches(ImageConfig.from_json(self._read(image.id)).platform)
+        return Platform.host().matches(self._parsed(image.id).platform)
 
-    def _add_oci(self, entry: Mapping[str, Any]) -> Image:
-        manifest = self._blob_document(entry)
+    def _add_oci(self, entry: Mapping[str, Any]) -> list[Image]:
+        return self._add_manifest(self._blob_document(entry))
+
+    def _add_manifest(self, manifest: Any) -> list[Image]:
+        """The image, or none if another platform is wanted."""
+        if not isinstance(manifest, dict):
+            raise BrokenImage("a manifest of the archive is none")
         layers = [descriptor_of(layer) for layer in entries(manifest, "layers")]
         config = descriptor_of(manifest.get("config"))
         for layer in layers:
             if self._content.size(layer.digest) != layer.size:
                 raise BrokenImage(f"the archive lacks layer {layer.digest}")
-        return self._add(config.digest, layers)
+        return [self._add(config.digest, layers)] if self._takes(config.digest) else []
+
+    # -- dir: ---------------------------------------------------------------------------------------------
+
+    def _is_flat(self) -> bool:
+        """Whether this is a folder of containers-image's `dir:` transport."""
+        if not {"version", "manifest.json"} <= self._files.keys():
+            return False
+        return self._read(self._files["version"]).startswith(b"Directory Transport Version: 1.")
+
+    def _from_flat(self) -> list[LoadedImage]:
+        manifest = parse(self._read(self._files["manifest.json"]), "a manifest")
+        return [LoadedImage(image, ()) for image in self._add_manifest(manifest)]
 
     # -- docker-archive -------------------------------------------------------------------------------------
 
@@ -168,7 +221,8 @@ class ArchiveLoader:
             config = self._member(str(entry.get("Config")))
             layers = [self._docker_layer(name) for name in _texts(entry, "Layers")]
             names = tuple(_references(_texts(entry, "RepoTags")))
-            loaded.append(LoadedImage(self._add(config, layers), names))
+            if self._takes(config):
+                loaded.append(LoadedImage(self._add(config, layers), names))
         return loaded
 
     def _docker_layer(self, name: str) -> Descriptor:
@@ -201,13 +255,15 @@ class ArchiveLoader:
     # -- both -----------------------------------------------------------------------------------------------
 
     def _add(self, config: Digest, layers: list[Descriptor]) -> Image:
+        top = register_layers(self._snapshots, self._parsed(config), layers, origin="")
+        return self._images.add(config, top, created_at=time.time())
+
+    def _parsed(self, config: Digest) -> ImageConfig:
         data = self._read(config)
         try:
-            parsed = ImageConfig.from_json(data)
+            return ImageConfig.from_json(data)
         except (ValueError, KeyError, TypeError, PybuildError) as error:
             raise BrokenImage(f"the image's config is no image config: {error}") from error
-        top = register_layers(self._snapshots, parsed, layers, origin="")
-        return self._images.add(config, top, created_at=time.time())
 
     def _member(self, name: str) -> Digest:
         for _ in range(_MAX_HOPS):
@@ -241,6 +297,8 @@ def _is_attestation(entry: Mapping[str, Any]) -> bool:
 
 def _named_digest(name: str) -> Digest | None:
     """What a blob must hash to by its path in an OCI layout."""
+    if _FLAT_BLOB.fullmatch(name):
+        return Digest.parse(f"sha256:{name}")
     parts = name.split("/")
     if len(parts) == 3 and parts[0] == "blobs" and parts[1] == "sha256":
         return Digest.parse(f"sha256:{parts[2]}")

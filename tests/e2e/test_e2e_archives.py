@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import json
+import lzma
 import os
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from tests.support.cli import Pybuild
 from tests.support.images import read_archive
@@ -91,6 +96,116 @@ def test_several_images_share_layers(pybuild: Pybuild, other: Pybuild, write: Wr
     with tarfile.open(tmp_path / "two.tar") as tar:
         blobs = [name for name in tar.getnames() if name.startswith("blobs/sha256/")]
     assert len(blobs) == len(set(blobs))
+
+
+@pytest.mark.parametrize("form", ["docker-archive", "oci-archive", "docker-dir", "oci-dir"])
+def test_podmans_formats(form: str, pybuild: Pybuild, other: Pybuild, write: Write, tmp_path: Path) -> None:
+    """Each loads to the same image; what was compressed is smaller, and a second time nothing is written."""
+    image, place = _build(pybuild, write), tmp_path / "saved"
+    said = pybuild("save", "--format", form, "-q", "--compress", "-o", place, "made:v1")
+    if form.endswith("dir"):
+        before = {path: path.stat().st_ino for path in place.rglob("*") if len(path.name) == 64}
+        pybuild("save", "--format", form, "--compression", "gzip", "-o", place, "made:v1")
+        assert before == {path: path.stat().st_ino for path in place.rglob("*") if len(path.name) == 64}
+    loaded = other("load", "-i", place).out
+
+    assert said.out == ""
+    # A docker-dir has no names.
+    assert loaded == (f"Loaded image ID: {image}\n" if form == "docker-dir" else "Loaded image: made:v1\n")
+    assert other.run(image) == "a\nb\n"
+    if form.endswith("archive"):
+        with tarfile.open(place) as tar:
+            assert ("manifest.json" in tar.getnames()) == (form == "docker-archive")
+
+
+def test_options_of_save(pybuild: Pybuild, write: Write, tmp_path: Path) -> None:
+    """What cannot be is refused before anything is written."""
+    _build(pybuild, write)
+    for options, code in (
+        (["--format", "dir", "made:v1"], "no-output"),
+        (["--format", "docker-dir", "made:v1", "busybox"], "one-image-at-a-time"),
+        (["--format", "docker-dir", "--compression", "zstd", "made:v1"], "needs-oci-types"),
+        (["--compression", "lz4", "made:v1"], "unknown-compression"),
+        (["--platform", "linux/s390x", "made:v1"], "no-matching-platform"),
+    ):
+        assert f"error[{code}]" in pybuild("save", "-m", "-o", tmp_path / "out", *options, code=1).err
+        assert not (tmp_path / "out").exists()
+    assert "no folder" in pybuild("save", "-o", tmp_path / "no/out", "busybox", code=1).err
+
+
+def test_repository_means_all_its_tags(
+    pybuild: Pybuild, other: Pybuild, write: Write, tmp_path: Path
+) -> None:
+    """As in Docker; and each of two names of one image is loaded."""
+    _build(pybuild, write)
+    pybuild("tag", "made:v1", "made:v2")
+    pybuild("tag", "busybox", "made:v3")
+    said = other("load", "-i", pybuild.save("made", tmp_path / "made.tar")).out
+
+    assert sorted(said.splitlines()) == [f"Loaded image: made:v{n}" for n in "123"]
+
+
+def test_load_tells_who_loses_a_name(pybuild: Pybuild, write: Write, tmp_path: Path) -> None:
+    """In Docker's words; the older image stays without a name. The same again says nothing of it."""
+    image = _build(pybuild, write)
+    archive = pybuild.save("made:v1", tmp_path / "made.tar")
+    newer = pybuild.build(write("FROM busybox\nLABEL n=2\n"), "-t", "made:v1").image
+    first, second = pybuild("load", "-i", archive).out, pybuild("load", "-i", archive).out
+
+    assert first.splitlines() == [
+        f"The image made:v1 already exists, renaming the old one with ID {newer} to empty string",
+        "Loaded image: made:v1",
+    ]
+    assert second == "Loaded image: made:v1\n"
+    assert pybuild.inspect("made:v1")["Id"] == image
+    assert pybuild.inspect(newer)["RepoTags"] == []
+
+
+@pytest.mark.parametrize("name", ["gzip", "bzip2", "xz", "zstd"])
+def test_compressed_archives(
+    name: str, pybuild: Pybuild, other: Pybuild, write: Write, tmp_path: Path
+) -> None:
+    """As they come, from standard input."""
+    image = _build(pybuild, write)
+    plain = pybuild.save("made:v1", tmp_path / "made.tar").read_bytes()
+    packers: dict[str, Callable[[bytes], bytes]] = {
+        "gzip": gzip.compress, "bzip2": bz2.compress, "xz": lzma.compress, "zstd": zstandard.compress,
+    }  # fmt: skip
+    packed = packers[name](plain)
+
+    assert other("load", input=packed).out == "Loaded image: made:v1\n"
+    assert other.inspect("made:v1")["Id"] == image
+
+
+def test_load_of_a_platform(pybuild: Pybuild, other: Pybuild, write: Write, tmp_path: Path) -> None:
+    """The image of that platform is taken, and the error of another names what there is."""
+    project = write("FROM scratch\nCOPY Dockerfile /\n")
+    archive = tmp_path / "both.tar"
+    pybuild.build(
+        project, "-t", "both", "--platform", "linux/arm64,linux/s390x", "-o", f"type=oci,dest={archive}"
+    )
+    assert "linux/s390x" in other("load", "-i", archive, "--platform", "linux/arm/v7", code=1).err
+    assert other("images", "-q").out == ""
+    other("load", "-i", archive, "--platform", "linux/s390x")
+
+    assert other.inspect("both")["Architecture"] == "s390x"
+    alone = other.save("both", tmp_path / "alone.tar")
+    assert (
+        "error[no-matching-platform]" in pybuild("load", "-i", alone, "--platform", "linux/arm64", code=1).err
+    )
+
+
+def test_save_of_a_platform(pybuild: Pybuild, other: Pybuild, write: Write, tmp_path: Path) -> None:
+    """Of a name that stands for two: one, or in an OCI archive both."""
+    project, archive = write("FROM scratch\nCOPY Dockerfile /\n"), tmp_path / "saved.tar"
+    pybuild.build(project, "-t", "both", "--platform", "linux/arm64,linux/s390x")
+    pybuild("save", "--format", "oci-archive", "-o", archive, "both")
+    other("load", "-i", archive, "--platform", "linux/arm64")
+    assert other.inspect("both")["Architecture"] == "arm64"
+    pybuild("save", "--platform", "linux/s390x", "-o", archive, "both")
+    other("load", "-i", archive)
+
+    assert other.inspect("both")["Architecture"] == "s390x"
 
 
 def test_damaged_archives(pybuild: Pybuild, other: Pybuild, write: Write, tmp_path: Path) -> None:
