@@ -11,6 +11,8 @@ from builder.store.interface import Row, Rows
 
 # SQLite takes 999 variables in the oldest builds that Python 3.11 runs on.
 _BATCH = 500
+# Of the time of a record's last use: so that a build that finds everything writes nothing.
+_PRECISION_S = 3600
 
 
 class SqliteCache:
@@ -18,14 +20,35 @@ class SqliteCache:
 
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
+        self._used: set[str] = set()  # keys whose last use is to be written down
+        self.max_age_s: float | None = None  # records that were made longer ago are not there
 
     def lookup(self, keys: Collection[Digest]) -> Mapping[Digest, CacheRecord]:
         """See CacheBackend."""
         found = {}
-        for key, result, inputs in self._all_of("SELECT key, result, inputs FROM records WHERE key", keys):
+        now = time.time()
+        query = "SELECT key, result, inputs, created_at, coalesce(used_at, created_at) FROM records WHERE key"
+        for key, result, inputs, created_at, used_at in self._all_of(query, keys):
             assert isinstance(inputs, bytes)
+            assert isinstance(created_at, float)
+            assert isinstance(used_at, float)
+            if self.max_age_s is not None and created_at < now - self.max_age_s:
+                continue
             found[Digest("sha256", str(key))] = CacheRecord(str(result), inputs)
+            if used_at < now - _PRECISION_S:
+                self._used.add(str(key))
         return found
+
+    def write_uses(self) -> None:
+        """Once, when the command ends: which records it has used, as far as that is news."""
+        used = sorted(self._used)
+        self._used.clear()
+        for start in range(0, len(used), _BATCH):
+            batch = used[start : start + _BATCH]
+            self._rows.run(
+                f"UPDATE records SET used_at = ? WHERE key IN ({','.join('?' * len(batch))})",  # noqa: S608 (only marks)
+                [time.time(), *batch],
+            )
 
     def save(self, key: Digest, record: CacheRecord, *, replace: bool = False) -> CacheRecord:
         """See CacheBackend."""

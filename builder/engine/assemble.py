@@ -48,7 +48,7 @@ class Engine:
         self.database = database
         self.job = job
         self.content = LocalContentStore(state)
-        self.images = LocalImageStore(database)
+        self.images = LocalImageStore(database, state.lease)
         self.cache = SqliteCache(database)
         self.caches = LocalCacheMounts(state, database)
         self.turns = LocalTurns(state)
@@ -66,7 +66,7 @@ class Engine:
     def open(
         cls, config: Config, job: Job, *, launcher: Launcher | None = None, lender: Lender | None = None
     ) -> Iterator[Engine]:
-        """Holds the store's shared lock inside the block, and leaves no process behind it.
+        """Holds what it comes across until the block ends, and leaves no process behind it.
 
         ``launcher`` is one that was started early; the block ends it. Base images are those of ``lender``.
         """
@@ -85,6 +85,7 @@ class Engine:
 
                 sweep(str(state.cgroups))
             yield engine
+            engine.cache.write_uses()
 
     @cached_property
     def sources(self) -> ImageSource:

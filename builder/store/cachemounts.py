@@ -27,7 +27,7 @@ from builder.core.digest import Digest
 from builder.core.job import Cancel
 from builder.store.database import CACHE_MOUNTS_TABLE, Database
 from builder.store.interface import CacheMountRequest
-from builder.store.state import StateDir, remove_tree
+from builder.store.state import StateDir, is_still, remove_tree
 
 # BuildKit's; a process that waits for a flock cannot be told to stop.
 _POLL_S = 0.1
@@ -62,7 +62,6 @@ class LocalCacheMounts:
     ) -> Iterator[Path]:
         """See CacheMounts."""
         top = self._state.caches / request.identity.hex
-        top.mkdir(mode=0o700, exist_ok=True)
         taken = self._take(top, request, cancel, fill, waits)
         try:
             os.ftruncate(taken.lock, 0)
@@ -86,7 +85,7 @@ class LocalCacheMounts:
         try:
             while True:
                 cancel.check()
-                with _flocked(top / "lock"):
+                with _chosen_by_one(top):
                     self._renew(top, request)
                     taken, held = _choose(top, request.sharing)
                     if taken is None and (request.sharing != "locked" or held is None):
@@ -199,10 +198,34 @@ def _try(descriptor: int, operation: int) -> bool:
 
 
 @contextlib.contextmanager
-def _flocked(path: Path) -> Iterator[None]:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+def unused(top: Path) -> Iterator[bool]:
+    """Whether nobody uses any directory of a cache; if so, nobody can begin to inside the block."""
+    with contextlib.ExitStack() as stack:
+        for lock in (top / "lock", *(directory / "lock" for directory in _directories(top))):
+            try:
+                descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
+            except FileNotFoundError:
+                continue
+            stack.callback(os.close, descriptor)
+            if not _try(descriptor, fcntl.LOCK_EX):
+                yield False
+                return
+        yield True
+
+
+@contextlib.contextmanager
+def _chosen_by_one(top: Path) -> Iterator[None]:
+    """One at a time that chooses; the cache is there inside the block, and stays."""
+    while True:
+        top.mkdir(mode=0o700, exist_ok=True)
+        try:
+            descriptor = os.open(top / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:
+            continue  # collected since
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if is_still(descriptor, top / "lock"):
+                yield
+                return
+        finally:
+            os.close(descriptor)

@@ -31,7 +31,8 @@ class LocalContentStore:
     def open(self, digest: Digest) -> BinaryIO:
         """See ContentStore."""
         try:
-            return open(self.path(digest), "rb")
+            with self._state.lease.touching(str(digest)):
+                return open(self.path(digest), "rb")
         except FileNotFoundError as error:
             raise BlobNotFound(digest) from error
 
@@ -43,7 +44,8 @@ class LocalContentStore:
     def size(self, digest: Digest) -> int | None:
         """See ContentStore."""
         try:
-            return self.path(digest).stat().st_size
+            with self._state.lease.touching(str(digest)):
+                return self.path(digest).stat().st_size
         except FileNotFoundError:
             return None
 
@@ -83,10 +85,16 @@ class LocalContentStore:
                 writer.commit(expected=digest)
         return digest
 
+    def publish(self, scratch: Path, digest: Digest) -> None:
+        """For writers: a blob appears."""
+        with self._state.lease.touching(str(digest)):
+            os.rename(scratch, self.path(digest))
+
     def link(self, digest: Digest, origin: LocalContentStore) -> None:
         """Have a blob of another store on the same file system, without a copy. Raises BlobNotFound."""
         try:
-            os.link(origin.path(digest), self.path(digest))
+            with self._state.lease.touching(str(digest)):
+                os.link(origin.path(digest), self.path(digest))
         except FileNotFoundError as error:
             raise BlobNotFound(digest) from error
 
@@ -126,5 +134,5 @@ class LocalBlobWriter:
         if expected is not None and expected != digest:
             raise DigestMismatch(expected, digest, what="blob")
         self._file.flush()
-        os.rename(self._scratch, self._store.path(digest))
+        self._store.publish(self._scratch, digest)
         return digest, self._size

@@ -58,6 +58,13 @@ CREATE TABLE IF NOT EXISTS listing_users (
 ) WITHOUT ROWID;
 """
 
+_SIZES = """
+CREATE TABLE IF NOT EXISTS sizes (   -- on disk, of what never changes once it is there: a memo
+    path TEXT PRIMARY KEY,            -- snapshots-v1/NAME
+    size INTEGER NOT NULL
+) WITHOUT ROWID;
+"""
+
 _CLAMP_INDEX = (
     "CREATE INDEX IF NOT EXISTS snapshots_by_clamp ON snapshots (clamp_of) WHERE clamp_of IS NOT NULL;"
 )
@@ -70,6 +77,7 @@ ALTER TABLE snapshots ADD COLUMN clamp_s INTEGER;
 """,
     2: _PLATFORMS,
     3: _LISTINGS,
+    4: f"{_SIZES} ALTER TABLE records ADD COLUMN used_at REAL;",
 }
 _VERSION = max(_ADDED)
 
@@ -78,6 +86,7 @@ _SCHEMA = f"""
 {LAYER_FORMS_TABLE}
 {_PLATFORMS}
 {_LISTINGS}
+{_SIZES}
 CREATE TABLE IF NOT EXISTS snapshots (
     name TEXT PRIMARY KEY,
     parent TEXT NOT NULL,             -- '' is the empty tree
@@ -115,7 +124,8 @@ CREATE TABLE IF NOT EXISTS records (
     key TEXT PRIMARY KEY,
     result TEXT NOT NULL,
     inputs BLOB NOT NULL,
-    created_at REAL NOT NULL
+    created_at REAL NOT NULL,
+    used_at REAL                      -- to the hour; NULL: not since it was made
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS contents (   -- (source key, selector) -> content digest: a memo, no part of a key
     source TEXT NOT NULL,

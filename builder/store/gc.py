@@ -1,84 +1,147 @@
-"""Collection: what no image, cache record or container leads to goes; cache mounts stay.
+"""Collection: what nothing in the store leads to goes, and what the caller chooses; beside running commands.
 
-Killed at any point it leaves directories that no row speaks of, which the next collection finds again.
+In one transaction, and while nobody can take hold of anything (store/leases.py), it reads what is held, and
+takes rows away. Then it moves to scratch what no row speaks of any more, lets the others go on, and deletes.
+Killed at any point it leaves directories that no row speaks of, which the next collection finds again, or
+scratch, which the next command sweeps.
 """
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from builder.core.digest import Digest
+from builder.store.cachemounts import unused
 from builder.store.content import LocalContentStore
-from builder.store.database import CACHE_MOUNTS_TABLE, LAYER_FORMS_TABLE, Database, text
-from builder.store.state import StateDir, remove_tree
+from builder.store.database import Database, text
+from builder.store.holdings import Holdings, Thing
+from builder.store.inventory import Inventory
+from builder.store.state import StateDir, locked_file, remove_tree
 
-_REACHABLE = """
-WITH RECURSIVE reachable (name) AS (
-    SELECT snapshot FROM images UNION SELECT result FROM records UNION SELECT snapshot FROM containers
-    UNION SELECT needed FROM reachable JOIN (
-        SELECT name, parent AS needed FROM snapshots UNION ALL
-        SELECT name, same_as FROM snapshots WHERE same_as IS NOT NULL UNION ALL
-        SELECT name, clamp_of FROM snapshots WHERE clamp_of IS NOT NULL
-    ) USING (name)
-)
-"""
+_RETRY_S = 0.005
+
+# What goes with a thing; its blobs and trees go because nothing leads to them any more.
+_DELETIONS: Mapping[str, Sequence[str]] = {
+    "record": ("DELETE FROM records WHERE key = ?",),
+    "image": ("DELETE FROM images WHERE id = ?",),
+    "cache-mount": ("DELETE FROM cache_mounts WHERE identity = ?",),
+    "packed-layer": ("DELETE FROM layer_forms WHERE diff_id || '/' || packer = ?",),
+    "build": ("DELETE FROM builds WHERE id = ?",),
+    "failed-step": (),
+    "partial": (),
+    "stat-cache": (),
+}
 
 
-def collect(state: StateDir, database: Database, content: LocalContentStore) -> int:
-    """Remove unreachable snapshots and blobs, unless another job is running; the number removed."""
-    with state.exclusively() as is_alone:
-        if not is_alone:
-            return 0
+class _Kept(NamedTuple):
+    """Names that rows speak of, or leases, by directory."""
+
+    snapshots: set[str]
+    blobs: set[str]
+    containers: set[str]
+    caches: set[str]
+
+
+def collect(
+    state: StateDir,
+    database: Database,
+    content: LocalContentStore,
+    *,
+    choose: Callable[[Holdings], Sequence[Thing]] = lambda holdings: (),
+    sizes: Mapping[str, int] | None = None,
+    counts_own: bool = False,
+) -> int:
+    """Remove what nothing leads to and what ``choose`` names; the number of trees and blobs removed.
+
+    What this command holds itself stays with ``counts_own`` only.
+    """
+    inventory = Inventory(state, database, content)
+    with contextlib.ExitStack() as alone:
+        with _alone_in(state, database, alone):
+            holdings = inventory.take(sizes or {}, counts_own=counts_own)
+            chosen = choose(holdings)
+            kept = _take_rows(database, holdings, chosen)
+        trash = _take_names(state, kept, chosen)
+    for path in trash:
+        remove_tree(path)
+    return len(trash)
+
+
+@contextlib.contextmanager
+def _alone_in(state: StateDir, database: Database, alone: contextlib.ExitStack) -> Iterator[None]:
+    """A transaction in which nobody touches anything, nor after it until ``alone`` is closed."""
+    while True:
         with database.transaction():
-            # Rows go first: a directory without a row is dead, a row without its directory would be a lie.
-            database.run(f"{_REACHABLE} DELETE FROM snapshots WHERE name NOT IN (SELECT name FROM reachable)")  # noqa: S608
-            snapshots = {text(r[0]) for r in database.rows("SELECT name FROM snapshots")}
-            flat = {text(r[0]) for r in database.rows("SELECT name FROM snapshots WHERE is_flat = 1")}
-            blobs = {text(r[0]) for r in database.rows("SELECT blob FROM snapshots WHERE blob IS NOT NULL")}
-            blobs |= {
-                text(r[0]) for r in database.rows("SELECT id FROM images UNION SELECT digest FROM manifests")
-            }
-            database.run(LAYER_FORMS_TABLE)  # a store may be older than they are
-            # Packed layers live as long as a snapshot with that content, whoever needs it.
-            database.run(
-                "DELETE FROM layer_forms WHERE diff_id NOT IN"
-                " (SELECT diff_id FROM snapshots WHERE diff_id IS NOT NULL)"
-            )
-            blobs |= {text(r[0]) for r in database.rows("SELECT digest FROM layer_forms")}
-            database.run("DELETE FROM listing_users WHERE key NOT IN (SELECT key FROM records)")
-            database.run("DELETE FROM listings WHERE content NOT IN (SELECT content FROM listing_users)")
-            containers = {text(r[0]) for r in database.rows("SELECT id FROM containers")}
-            database.run(CACHE_MOUNTS_TABLE)  # a store may be older than cache mounts
-            caches = {text(r[0]) for r in database.rows("SELECT identity FROM cache_mounts")}
-        blobs |= _named_by_manifests(content, blobs)
-        removed = _remove_others(state.snapshots, snapshots) + _remove_others(state.flat, flat)
-        removed += _remove_others(state.containers, containers) + _remove_others(state.caches, caches)
-        removed += _remove_others(state.partial, set())
-        return removed + _remove_others(state.blobs, {blob.partition(":")[2] for blob in blobs})
+            guard = state.lease.try_alone()
+            if guard is not None:
+                alone.callback(os.close, guard)
+                yield
+                return
+        # Who touches something may want the database for it.
+        time.sleep(_RETRY_S)
 
 
-def _named_by_manifests(content: LocalContentStore, blobs: set[str]) -> set[str]:
-    """Manifests below an index: the index is what a registry's digest names."""
-    found: set[str] = set()
-    for blob in blobs:
-        digest = Digest.parse(blob)
-        if (content.size(digest) or 1 << 20) < 1 << 18:
-            try:
-                document = json.loads(content.read(digest))
-            except (ValueError, RecursionError):
-                continue
-            # A config may have a member of that name too, with anything in it.
-            entries = document.get("manifests") if isinstance(document, dict) else None
-            for entry in entries if isinstance(entries, list) else ():
-                if isinstance(entry, dict):
-                    found.add(str(entry.get("digest")))
-    return found
+def _take_rows(database: Database, holdings: Holdings, chosen: Sequence[Thing]) -> _Kept:
+    for thing in chosen:
+        for statement in _DELETIONS[thing.kind]:
+            database.run(statement, (thing.id,))
+        holdings.drop(thing)
+    live = [t for t in holdings.things if t.kind != "packed-layer" and not holdings.is_gone(t)]
+    names = holdings.closure([*holdings.leased, *(root for thing in live for root in thing.roots)])
+    snapshots = {text(row[0]) for row in database.rows("SELECT name FROM snapshots")}
+    for name in snapshots - names:
+        database.run("DELETE FROM snapshots WHERE name = ?", (name,))
+    # Packed layers live as long as a snapshot with that content, whoever needs it.
+    database.run(
+        "DELETE FROM layer_forms WHERE diff_id NOT IN"
+        " (SELECT diff_id FROM snapshots WHERE diff_id IS NOT NULL)"
+    )
+    database.run("DELETE FROM listing_users WHERE key NOT IN (SELECT key FROM records)")
+    database.run("DELETE FROM listings WHERE content NOT IN (SELECT content FROM listing_users)")
+    packed = {text(row[0]) for row in database.rows("SELECT digest FROM layer_forms")}
+    return _Kept(
+        snapshots & names,
+        {name.partition(":")[2] for name in names | packed if ":" in name},
+        {text(row[0]) for row in database.rows("SELECT id FROM containers")},
+        {text(row[0]) for row in database.rows("SELECT identity FROM cache_mounts")},
+    )
 
 
-def _remove_others(directory: Path, keep: set[str]) -> int:
-    gone = [name for name in os.listdir(directory) if name not in keep]
-    for name in gone:
-        remove_tree(directory / name)
-    return len(gone)
+def _take_names(state: StateDir, kept: _Kept, chosen: Sequence[Thing]) -> list[Path]:
+    trash: list[Path] = []
+
+    def take(path: Path) -> None:
+        place = state.scratch / state.new_name()
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(path, place)
+            trash.append(place)
+
+    for directory, keep in (
+        (state.snapshots, kept.snapshots),
+        (state.flat, kept.snapshots),
+        (state.blobs, kept.blobs),
+        (state.containers, kept.containers),
+    ):
+        for name in os.listdir(directory):
+            if name not in keep:
+                take(directory / name)
+    for name in os.listdir(state.caches):
+        if name not in kept.caches:
+            with unused(state.caches / name) as is_free:
+                if is_free:
+                    take(state.caches / name)
+    for thing in chosen:
+        match thing.kind:
+            case "build" | "failed-step" | "stat-cache" if thing.path:
+                take(state.root / thing.path)
+            case "partial":
+                with locked_file(state.root / thing.path) as file:
+                    if file is not None:
+                        take(state.root / thing.path)
+            case _:
+                pass
+    return trash

@@ -11,6 +11,7 @@ from builder.core.errors import Kind, PybuildError
 from builder.core.reference import InvalidReference, Reference
 from builder.store.database import Database, Row, text
 from builder.store.interface import Image, ImageNotFound
+from builder.store.leases import Lease
 
 _ID = re.compile(r"(?:sha256:)?([0-9a-f]{1,64})")
 _COLUMNS = "id, snapshot, created_at"
@@ -26,11 +27,13 @@ class AmbiguousImage(PybuildError):
 class LocalImageStore:
     """See ImageStore."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, lease: Lease) -> None:
         self._database = database
+        self._lease = lease
 
     def add(self, id: Digest, snapshot: str, *, created_at: float) -> Image:
         """See ImageStore."""
+        self._lease.hold(str(id))
         self._database.run(
             "INSERT INTO images (id, snapshot, created_at) VALUES (?, ?, ?)"
             " ON CONFLICT (id) DO UPDATE SET snapshot = excluded.snapshot",
@@ -165,25 +168,35 @@ class LocalImageStore:
             )
 
     def _one(self, statement: str, *values: str) -> Image | None:
-        row = self._database.row(statement, values)
-        return _image(row) if row else None
+        with self._lease.touching():
+            row = self._database.row(statement, values)
+            return self._held(row) if row else None
+
+    def _held(self, row: Row) -> Image:
+        """What was asked for by name is going to be used."""
+        image = _image(row)
+        self._lease.hold(str(image.id))
+        self._lease.hold(image.snapshot)
+        return image
 
     def _by_id(self, name: str) -> Image:
         match = _ID.fullmatch(name)
         if match is None:
             raise ImageNotFound(name)
         low = f"sha256:{match[1]}"
-        rows = self._database.rows(
-            f"SELECT {_COLUMNS} FROM images WHERE id >= ? AND id < ? LIMIT 2",  # noqa: S608 (constant)
-            (low, low + "g"),
-        )
-        if len(rows) > 1:
+        with self._lease.touching():
+            rows = self._database.rows(
+                f"SELECT {_COLUMNS} FROM images WHERE id >= ? AND id < ? LIMIT 2",  # noqa: S608 (constant)
+                (low, low + "g"),
+            )
+            images = [self._held(row) for row in rows]
+        if len(images) > 1:
             raise AmbiguousImage(
                 f'"{name}" is the beginning of several image ids', hint="give more of its digits"
             )
-        if not rows:
+        if not images:
             raise ImageNotFound(name)
-        return _image(rows[0])
+        return images[0]
 
 
 def _name(reference: Reference) -> str:

@@ -62,7 +62,8 @@ class OverlaySnapshotter:
         """See Snapshotter."""
         known = self._known.get(name)
         if known is None:
-            row = self._database.row(f"SELECT {_COLUMNS} FROM snapshots WHERE name = ?", (name,))  # noqa: S608 (constant)
+            with self._state.lease.touching(name):
+                row = self._database.row(f"SELECT {_COLUMNS} FROM snapshots WHERE name = ?", (name,))  # noqa: S608 (constant)
             if row is None:
                 return None
             known = self._known[name] = _snapshot(row)
@@ -152,12 +153,13 @@ class OverlaySnapshotter:
             assert below is not None, "a tree was prepared on a snapshot that is not there"
             depth = below.depth + 1
         snapshot = Snapshot(active.name, active.parent, depth, None, None, created_at)
-        os.rename(active.upper, self._state.snapshots / active.name)
-        # A kill here leaves a directory without a row; the next sweep knows its name from scratch.
-        self._database.run(
-            "INSERT INTO snapshots (name, parent, depth, is_ready, created_at) VALUES (?, ?, ?, 1, ?)",
-            (active.name, active.parent, depth, created_at),
-        )
+        with self._state.lease.touching(active.name):  # or collection finds a directory without a row
+            os.rename(active.upper, self._state.snapshots / active.name)
+            # A kill here leaves a directory without a row; the next sweep knows its name from scratch.
+            self._database.run(
+                "INSERT INTO snapshots (name, parent, depth, is_ready, created_at) VALUES (?, ?, ?, 1, ?)",
+                (active.name, active.parent, depth, created_at),
+            )
         remove_tree(self._state.scratch / active.name)
         self._known[active.name] = snapshot
         return snapshot
@@ -178,6 +180,7 @@ class OverlaySnapshotter:
             clamp_of="",
             clamp_s=None,
         )
+        self._state.lease.hold(snapshot.name)
         self._database.run(
             "INSERT INTO snapshots (name, parent, depth, is_ready, created_at, same_as)"
             " VALUES (?, ?, ?, 0, ?, ?)",
@@ -208,6 +211,7 @@ class OverlaySnapshotter:
                 clamp_of=name,
                 clamp_s=mtime_s,
             )
+            self._state.lease.hold(clamped.name)
             self._database.run(
                 "INSERT INTO snapshots (name, parent, depth, is_ready, created_at, clamp_of, clamp_s)"
                 " VALUES (?, ?, ?, 0, ?, ?, ?)",
@@ -217,7 +221,11 @@ class OverlaySnapshotter:
 
     def _find(self, condition: str, *values: Value) -> Snapshot | None:
         row = self._database.row(f"SELECT {_COLUMNS} FROM snapshots WHERE {condition} LIMIT 1", values)  # noqa: S608 (constant)
-        return _snapshot(row) if row is not None else None
+        if row is None:
+            return None
+        # Inside a transaction, which collection waits for.
+        self._state.lease.hold(text(row[0]))
+        return _snapshot(row)
 
     def discard(self, active: ActiveSnapshot) -> None:
         """See Snapshotter."""
@@ -248,6 +256,7 @@ class OverlaySnapshotter:
             below = self.stat(parent) if parent else None
             depth = below.depth + 1 if below else 1
             name = self._state.new_name()
+            self._state.lease.hold(name)
             self._database.run(
                 "INSERT INTO snapshots (name, parent, depth, is_ready, diff_id, chain_id, blob, media_type,"
                 " blob_size, origin, created_at) VALUES (?, ?, ?, 0, ?, ?, ?, ?, ?, ?, ?)",

@@ -3,7 +3,7 @@
 ::
 
     ROOT/
-      lock                     flock: shared by every running job, exclusive by collection
+      lock                     flock: by who takes hold of something, or collects (store/leases.py)
       content-v1/blobs/sha256  blobs, under OCI layout paths; written to scratch, renamed into place
       partial-v1/DIGEST        the beginning of a blob that is being fetched; flock: by whom
       snapshots-v1/NAME        the upper directory of one committed snapshot; never written again
@@ -17,7 +17,7 @@
       cgroups-v1/OWNER         where one process made control groups, see builder/sandbox/cgroup.py
       pybuild-v1.sqlite        records, references, images, snapshots: one database, one transaction
       stat-v1.sqlite           the stat cache: may be deleted at any time
-      tmp/OWNER, tmp/OWNER.lock   scratch of one process, which holds a flock on the lock file
+      tmp/OWNER, tmp/OWNER.lock   scratch of one process, and its lease, a file that it holds a flock on
 
 A new format gets a new name; old and new never meet. Everything becomes visible by a rename, or by a commit
 of the database that follows the rename. Scratch of a dead process (its flock is free) is removed by the next
@@ -35,6 +35,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from builder.core.errors import Kind, PybuildError
+from builder.store.leases import Lease
 
 _BUCKETS = (
     "content-v1/blobs/sha256",
@@ -60,9 +61,9 @@ class StoreUnusable(PybuildError):
 class StateDir:
     """Paths and locks below one root. ``open`` it; the fields are for the store package."""
 
-    def __init__(self, root: Path, scratch: Path, lock: int) -> None:
+    def __init__(self, root: Path, scratch: Path, lease: Lease) -> None:
         self.root = root
-        self._lock = lock
+        self.lease = lease  # what this process holds against collection
         self.scratch = scratch  # this process's own; gone after ``open``
         self.blobs = root / "content-v1/blobs/sha256"
         self.partial = root / "partial-v1"
@@ -81,7 +82,7 @@ class StateDir:
     @classmethod
     @contextlib.contextmanager
     def open(cls, root: Path) -> Iterator[StateDir]:
-        """Make what is missing, take the shared lock and a scratch directory; both end with the block.
+        """Make what is missing, begin a lease and a scratch directory; both end with the block.
 
         Raises StoreUnusable.
         """
@@ -91,17 +92,12 @@ class StateDir:
                 root.mkdir(parents=True, exist_ok=True, mode=0o700)  # what is built here may be secret
             for bucket in _BUCKETS:
                 (root / bucket).mkdir(parents=True, exist_ok=True, mode=0o700)
-            lock = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise StoreUnusable(
                 f'cannot use "{root}": {error.strerror}', hint="name another with --root or PYBUILD_ROOT"
             ) from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_SH)
-            with _scratch(root / "tmp") as scratch:
-                yield cls(root, scratch, lock)
-        finally:
-            os.close(lock)
+        with _scratch(root / "tmp") as (scratch, lock, descriptor):
+            yield cls(root, scratch, Lease(root / "lock", lock, descriptor))
 
     @property
     def has_cgroup_records(self) -> bool:
@@ -133,21 +129,6 @@ class StateDir:
                             remove_tree(self.snapshots / name)
                     remove_tree(owner)
                     lock.unlink(missing_ok=True)
-
-    @contextlib.contextmanager
-    def exclusively(self) -> Iterator[bool]:
-        """Whether no other job uses the store; if so, nobody can start one before the block ends.
-
-        For collection only: on a refusal the shared lock is free for a moment, so the caller must hold
-        nothing.
-        """
-        is_alone = try_lock(self._lock)
-        if not is_alone:
-            fcntl.flock(self._lock, fcntl.LOCK_SH)
-        try:
-            yield is_alone
-        finally:
-            fcntl.flock(self._lock, fcntl.LOCK_SH)
 
 
 @contextlib.contextmanager
@@ -198,18 +179,19 @@ def remove_tree(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _scratch(parent: Path) -> Iterator[Path]:
+def _scratch(parent: Path) -> Iterator[tuple[Path, Path, int]]:
+    """The directory, its lock file, and the descriptor that has it locked."""
     while True:
         owner = parent / f"{os.getpid()}-{os.urandom(4).hex()}"
         lock = parent / f"{owner.name}.lock"
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(lock, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         if is_still(descriptor, lock):  # a sweep may have taken it between open and flock
             break
         os.close(descriptor)
     owner.mkdir(mode=0o700)
     try:
-        yield owner
+        yield owner, lock, descriptor
     finally:
         remove_tree(owner)
         lock.unlink(missing_ok=True)
@@ -236,6 +218,18 @@ def try_lock(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def is_locked(path: Path) -> bool:
+    """Whether somebody has a flock on a file."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        return not try_lock(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def is_still(descriptor: int, path: Path) -> bool:

@@ -23,7 +23,7 @@ NAME = Reference.parse("app")
 @pytest.fixture(params=["local"])
 def images(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ImageStore]:
     with open_store(tmp_path) as store:
-        yield LocalImageStore(store.database)
+        yield LocalImageStore(store.database, store.state.lease)
 
 
 def test_adding_is_idempotent(images: ImageStore) -> None:

@@ -73,7 +73,9 @@ def open_store(root: Path) -> Iterator[Store]:
         snapshots = OverlaySnapshotter(state, database, unpack)
         state.sweep(lambda name: not snapshots.is_known(name))
         forms = LocalLayerForms(database, content)
-        yield Store(state, database, content, LocalImageStore(database), snapshots, forms, unpacked)
+        yield Store(
+            state, database, content, LocalImageStore(database, state.lease), snapshots, forms, unpacked
+        )
 
 
 def check_store(store: Store) -> None:

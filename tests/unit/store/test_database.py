@@ -44,7 +44,7 @@ def test_rows_stay(tmp_path: Path) -> None:
 
 
 def test_older_store_gets_new_columns(tmp_path: Path) -> None:
-    """One that was made before clamped layers were, once, and with all that it holds."""
+    """One that was made by the first version, once, and with all that it holds."""
     with Database.open(tmp_path / "db") as database:
         for column in ("clamp_of", "clamp_s"):
             database.run("DROP INDEX IF EXISTS snapshots_by_clamp")
@@ -52,6 +52,7 @@ def test_older_store_gets_new_columns(tmp_path: Path) -> None:
         database.run(
             "INSERT INTO snapshots (name, parent, depth, is_ready, created_at) VALUES ('a', '', 1, 1, 0)"
         )
+        database.run("ALTER TABLE records DROP COLUMN used_at")
         database.run("PRAGMA user_version = 0")
     for _ in range(2):
         with Database.open(tmp_path / "db") as database:

@@ -157,58 +157,6 @@ def test_lock_that_is_swept_while_it_is_taken(tmp_path: Path, monkeypatch: pytes
             real(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-# -- one at a time -------------------------------------------------------------------------------------------
-
-
-def test_alone_when_nobody_else_is_there(tmp_path: Path) -> None:
-    """One command has the store for itself, any number of times."""
-    with StateDir.open(tmp_path) as state:
-        for _ in range(2):
-            with state.exclusively() as is_alone:
-                assert is_alone
-
-
-def test_not_alone_beside_a_running_job(tmp_path: Path) -> None:
-    """While another process has the store open nobody is alone; when it is killed one is."""
-    with other_process(leave_scratch(tmp_path)) as other, StateDir.open(tmp_path) as state:
-        other.wait()
-        with state.exclusively() as is_alone:
-            assert not is_alone
-        other.kill()
-        with state.exclusively() as is_alone:
-            assert is_alone
-
-
-def test_nobody_starts_while_one_is_alone(tmp_path: Path) -> None:
-    """A command that starts during a collection waits for its end, and a refusal takes no lock away."""
-
-    def work(say: Callable[[bytes], None], wait: Callable[[], None]) -> None:
-        lock = os.open(tmp_path / "lock", os.O_RDWR)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say(b"busy")
-        else:
-            say(b"free")
-        os.close(lock)
-        wait()
-        with StateDir.open(tmp_path):
-            say(b"opened")
-
-    with StateDir.open(tmp_path) as state:
-        with state.exclusively() as is_alone, other_process(work) as other:
-            assert is_alone
-            assert other.wait() == b"busy"
-        with other_process(work) as other:
-            assert other.wait() == b"free"
-            assert other.let_go() == 0
-            assert other.wait() == b"opened"
-        with StateDir.open(tmp_path), state.exclusively() as is_alone:
-            assert not is_alone
-        with StateDir.open(tmp_path) as second, second.exclusively() as is_alone:
-            assert not is_alone, "the refused one has lost its own lock"
-
-
 # -- killed at every point -----------------------------------------------------------------------------------
 
 

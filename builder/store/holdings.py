@@ -1,0 +1,138 @@
+"""What is in the store and why: things that may go, and the trees and blobs that each of them holds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+# Smallest first where all else is equal: what is cheapest to have again goes first.
+KINDS = (
+    "partial", "failed-step", "packed-layer", "build", "record", "cache-mount", "stat-cache", "image",
+    "container",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thing:
+    """Something that a user can name and that can go by itself. Times in epoch seconds."""
+
+    kind: str  # one of KINDS
+    id: str
+    text: str  # for people
+    created_at: float
+    used_at: float
+    roots: tuple[str, ...] = ()  # snapshots and blobs
+    path: str = ""  # what is its own, below the state directory; its size counts
+    pinned: str = ""  # why it cannot go; "" if it can
+    content: str = ""  # of a packed layer: the diff ID that it is of
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A snapshot or a blob: what it needs, and its own bytes."""
+
+    needs: tuple[str, ...]
+    size: int
+    diff_id: str = ""
+
+
+@dataclass(slots=True)
+class Holdings:
+    """Things and what they hold; ``drop`` takes one away, in thought.
+
+    ``leased`` are snapshots and blobs that running commands hold. ``used_at`` of a thing is as it was
+    recorded, ``last_used`` counts the uses of what is built on it as well.
+    """
+
+    things: Sequence[Thing]
+    nodes: Mapping[str, Node]
+    leased: frozenset[str]
+    sizes: Mapping[str, int]
+    _users: Counter[str] = field(default_factory=Counter)
+    _contents: Counter[str] = field(default_factory=Counter)  # live snapshots by diff ID
+    _packed: dict[str, list[Thing]] = field(default_factory=dict)
+    _last_used: dict[str, float] = field(default_factory=dict)
+    _gone: set[tuple[str, str]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        for thing in sorted(self.things, key=lambda thing: -thing.used_at):
+            for name in self._reached(thing.roots, self._last_used):
+                self._last_used[name] = thing.used_at
+            if thing.kind == "packed-layer":
+                self._packed.setdefault(thing.content, []).append(thing)
+        roots = [root for thing in self.things for root in thing.roots]
+        live = self._reached([*roots, *self.leased], ())
+        self._users.update(roots)
+        self._users.update(self.leased)
+        for name in live:
+            self._users.update(self.nodes[name].needs)
+            if self.nodes[name].diff_id:
+                self._contents[self.nodes[name].diff_id] += 1
+
+    def last_used(self, thing: Thing) -> float:
+        """Epoch seconds: when it, or something that is built on it, was used."""
+        return max(
+            [thing.used_at, *(self._last_used[root] for root in thing.roots if root in self._last_used)]
+        )
+
+    def depth(self, thing: Thing) -> int:
+        """How many trees it stands on: who goes before those frees nothing yet."""
+        return sum(len(self.closure([root])) for root in thing.roots)
+
+    def closure(self, names: Iterable[str]) -> set[str]:
+        """These, as far as they are there, and all that they need."""
+        return set(self._reached(names, ()))
+
+    def size(self, thing: Thing) -> int:
+        """Bytes on disk of all that it holds, shared or not."""
+        return self.sizes.get(thing.path, 0) + sum(self.nodes[n].size for n in self.closure(thing.roots))
+
+    def freed_by(self, thing: Thing) -> int:
+        """Bytes that would be free if it alone went."""
+        users, contents, gone = self._users.copy(), self._contents.copy(), set(self._gone)
+        try:
+            return self.drop(thing)
+        finally:
+            self._users, self._contents, self._gone = users, contents, gone
+
+    def drop(self, thing: Thing) -> int:
+        """It goes, and whatever nothing else holds; bytes that are free then."""
+        if (thing.kind, thing.id) in self._gone:
+            return 0
+        self._gone.add((thing.kind, thing.id))
+        freed = self.sizes.get(thing.path, 0)
+        pending = list(thing.roots)
+        while pending:
+            name = pending.pop()
+            self._users[name] -= 1
+            node = self.nodes.get(name)
+            if self._users[name] or node is None:
+                continue
+            freed += node.size
+            pending += node.needs
+            if node.diff_id:
+                self._contents[node.diff_id] -= 1
+                if not self._contents[node.diff_id]:
+                    freed += sum(self.drop(packed) for packed in self._packed.get(node.diff_id, ()))
+        return freed
+
+    def is_gone(self, thing: Thing) -> bool:
+        """Whether it was dropped, or went with what was."""
+        return (thing.kind, thing.id) in self._gone
+
+    def unheld(self) -> int:
+        """Bytes of snapshots and blobs that nothing holds: left-overs, which any collection takes."""
+        return sum(node.size for name, node in self.nodes.items() if not self._users[name])
+
+    def _reached(self, names: Iterable[str], known: Iterable[str]) -> list[str]:
+        seen = set(known)
+        found: list[str] = []
+        pending = list(names)
+        while pending:
+            name = pending.pop()
+            if name in self.nodes and name not in seen:
+                seen.add(name)
+                found.append(name)
+                pending += self.nodes[name].needs
+        return found
