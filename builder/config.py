@@ -22,13 +22,12 @@ class Config:
     path: str = os.defpath  # where programs of this machine are looked for
 
     @classmethod
-    def load(cls, environ: Mapping[str, str], *, root: Path | None = None) -> Config:
-        """``root`` is the --root flag; then PYBUILD_ROOT; then the place that fits the user."""
+    def load(cls, environ: Mapping[str, str], *, root: Path | None = None, uid: int = 0) -> Config:
+        """``root`` is the --root flag; then PYBUILD_ROOT; then the place that fits the user ``uid``."""
         home = Path(environ.get("HOME") or "/")
         if root is None:
-            root = (
-                Path(environ["PYBUILD_ROOT"]) if environ.get("PYBUILD_ROOT") else _default_root(environ, home)
-            )
+            named = environ.get("PYBUILD_ROOT")
+            root = Path(named) if named else _default_root(environ, home, uid)
         user_config = Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "pybuild/config.toml"
         if environ.get("PYBUILD_CONFIG"):
             registries = Path(environ["PYBUILD_CONFIG"])
@@ -42,22 +41,22 @@ class Config:
             root=root,
             registries=registries,
             docker_config=docker,
-            podman_logins=_podman_logins(environ),
+            podman_logins=_podman_logins(environ, uid),
             proxies=proxies,
             path=path,
         )
 
 
-def _podman_logins(environ: Mapping[str, str]) -> tuple[Path, ...]:
+def _podman_logins(environ: Mapping[str, str], uid: int) -> tuple[Path, ...]:
     """Where `podman login` leaves them (containers-auth.json(5))."""
     if environ.get("REGISTRY_AUTH_FILE"):
         return (Path(environ["REGISTRY_AUTH_FILE"]),)
     runtime = environ.get("XDG_RUNTIME_DIR")
-    directory = Path(runtime) / "containers" if runtime else Path(f"/run/containers/{os.geteuid()}")
+    directory = Path(runtime) / "containers" if runtime else Path(f"/run/containers/{uid}")
     return (directory / "auth.json",)
 
 
-def _default_root(environ: Mapping[str, str], home: Path) -> Path:
-    if os.geteuid() == 0:
+def _default_root(environ: Mapping[str, str], home: Path, uid: int) -> Path:
+    if uid == 0:
         return Path("/var/lib/pybuild")
     return Path(environ.get("XDG_DATA_HOME") or home / ".local/share") / "pybuild"

@@ -67,7 +67,7 @@ _GROUPS = {"image": IMAGE_COMMANDS, "builds": BUILDS_COMMANDS}
 _VALUED = ("--root",)
 
 
-def run(arguments: Sequence[str], launcher: Launcher | None = None) -> int:
+def run(arguments: Sequence[str], launcher: Launcher | None = None, uid: int = 0) -> int:
     """One command; its exit code: 0, 1 for an error, 2 for wrong usage, or what a container answered."""
     arguments = _ungrouped(arguments)
     name = _command_name(arguments)
@@ -82,7 +82,8 @@ def run(arguments: Sequence[str], launcher: Launcher | None = None) -> int:
         arguments = normalise(arguments)
     elif name in COMMANDS:
         arguments = _switched(arguments, command.commands[name])  # type: ignore[attr-defined]  # it is a group
-    code = command.main(arguments, prog_name="pybuild", standalone_mode=True, obj=Settings(None, launcher))
+    settings = Settings(None, launcher, uid)
+    code = command.main(arguments, prog_name="pybuild", standalone_mode=True, obj=settings)
     return code if isinstance(code, int) else 0
 
 

@@ -35,14 +35,15 @@ def opened_with(settings: Settings, progress: Progress | None = None) -> Iterato
     """The engine, for one job. SIGTERM and SIGINT stop the job; its processes die first."""
     cancel = Cancel()
     job = Job(os.urandom(8).hex(), progress=progress or NoProgress(), cancel=cancel)
-    config = Config.load(os.environ, root=settings.root)
+    config = Config.load(os.environ, root=settings.root, uid=settings.uid)
     with _stopping(cancel), Engine.open(config, job, launcher=settings.launcher) as engine:
         yield engine
 
 
 def settings_of(context: typer.Context) -> Config:
     """The configuration, for a command that needs no store."""
-    return Config.load(os.environ, root=_settings(context).root)
+    settings = _settings(context)
+    return Config.load(os.environ, root=settings.root, uid=settings.uid)
 
 
 def _settings(context: typer.Context) -> Settings:

@@ -14,3 +14,4 @@ class Settings(NamedTuple):
 
     root: Path | None
     launcher: Launcher | None
+    uid: int = 0  # of the caller, before it became root of a namespace

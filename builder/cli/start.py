@@ -17,6 +17,11 @@ def main() -> None:
     """Run the command line of this process and exit with its code."""
     arguments = sys.argv[1:]
     launcher = None
+    uid = os.geteuid()
+    if uid:
+        code = guarded(_become_root)
+        if code:
+            sys.exit(code)
     if "run" in arguments[:3]:
         from builder.cli.quick import read_run
         from builder.engine.early import start_launcher
@@ -27,15 +32,22 @@ def main() -> None:
         if quick is not None:
             from builder.cli.container_run import execute
 
-            sys.exit(guarded(lambda: execute(Settings(quick.root, launcher), quick.values)))
-    sys.exit(guarded(lambda: _with_typer(arguments, launcher)))
+            sys.exit(guarded(lambda: execute(Settings(quick.root, launcher, uid), quick.values)))
+    sys.exit(guarded(lambda: _with_typer(arguments, launcher, uid)))
 
 
-def _with_typer(arguments: list[str], launcher: Launcher | None) -> int:
+def _become_root() -> int:
+    from builder.engine.early import become_root
+
+    become_root()
+    return 0
+
+
+def _with_typer(arguments: list[str], launcher: Launcher | None, uid: int) -> int:
     # Inside the guard: an interrupt while it loads is an interrupt like any other.
     from builder.cli.app import run
 
-    return run(arguments, launcher)
+    return run(arguments, launcher, uid)
 
 
 def guarded(work: Callable[[], int]) -> int:

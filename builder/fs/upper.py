@@ -34,7 +34,7 @@ class OwnerDenied(PybuildError):
     def __init__(self, path: str, uid: int, gid: int) -> None:
         super().__init__(
             f'cannot give "{path}" to user {uid} and group {gid}',
-            hint="run as root, or map more ids in /etc/subuid and /etc/subgid",
+            hint="run as root, or have more ids: the package uidmap, lines in /etc/subuid and /etc/subgid",
         )
 
 

@@ -252,10 +252,16 @@ def _receive(sock: _socket.socket) -> bytes:
 def _check_privileges() -> None:
     lacking = capabilities.missing(syscalls.capget())
     if lacking:
-        raise SandboxUnavailable(
-            f"making sandboxes needs {', '.join(lacking)}",
-            hint="run pybuild as root; inside a container, one that has these capabilities (--privileged)",
-        )
+        from builder.sandbox.usernamespace import NotMapped, maps_of
+
+        message = f"making sandboxes needs {', '.join(lacking)}"
+        try:
+            maps_of(os.geteuid(), os.getegid())
+        except NotMapped as error:
+            hint = f"as root of a user namespace you would have them: {error.hint}"
+            raise SandboxUnavailable(f"{message}, and {error}", hint=hint) from error
+        hint = "user namespaces are not allowed here; in a container, one that is --privileged has them"
+        raise SandboxUnavailable(message, hint=hint)
 
 
 def _socket_pair() -> tuple[_socket.socket, _socket.socket]:

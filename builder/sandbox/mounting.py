@@ -159,6 +159,8 @@ def _overlay(lowers: list[bytes], places: list[bytes], others: list[bytes]) -> i
             _configure(fs, option, is_optional=option == b"volatile")
         for setting in _OVERLAY_SETTINGS:
             _configure(fs, setting, is_optional=True)
+        if not _may_use_trusted():
+            _configure(fs, b"userxattr")
         return _finish(fs, 0)
     finally:
         os.close(fs)
@@ -167,6 +169,7 @@ def _overlay(lowers: list[bytes], places: list[bytes], others: list[bytes]) -> i
 def legacy_overlay(lowers: list[bytes], places: list[bytes], others: list[bytes]) -> int:
     """By mount(2), for kernels that do not know ``lowerdir+``; the working directory is /proc/self/fd."""
     needed = [b"lowerdir=" + b":".join(lowers), *places, *(o for o in others if o != b"volatile")]
+    needed += [] if _may_use_trusted() else [b"userxattr"]
     wanted = [*_OVERLAY_SETTINGS, *(o for o in others if o == b"volatile")]
     # Any directory will do: the mount is cloned and taken off again at once.
     place = _PLACE
@@ -179,6 +182,12 @@ def legacy_overlay(lowers: list[bytes], places: list[bytes], others: list[bytes]
     fd = syscalls.open_tree(place, is_recursive=False)
     syscalls.umount2(place, syscalls.MNT_DETACH)
     return fd
+
+
+def _may_use_trusted() -> bool:
+    """Whether overlayfs can keep its marks where only root of the machine writes (trusted.*, xattr(7))."""
+    with open("/proc/self/uid_map", "rb") as file:
+        return file.read().split() == [b"0", b"0", b"4294967295"]
 
 
 def _configure(fs: int, option: bytes, *, is_optional: bool = False) -> None:

@@ -23,6 +23,7 @@ MASKED_PATHS = (
     "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware", "/sys/devices/virtual/powercap",
 )  # fmt: skip
 READ_ONLY_PATHS = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+_NOTHING = (b"size=0k", b"mode=755")  # of a tmpfs that hides something
 
 _NOSUID_NODEV_NOEXEC = syscalls.MOUNT_ATTR_NOSUID | syscalls.MOUNT_ATTR_NODEV | syscalls.MOUNT_ATTR_NOEXEC
 
@@ -61,16 +62,29 @@ class KernelFilesystem(Operation):
         self.target = target
         self.is_read_only = is_read_only
         self.fd = -1
+        self.hidden = b""
 
     def describe(self) -> str:
         return f"mount {self.kind} on {self.target}{' (ro)' if self.is_read_only else ''}"
 
     def prepare(self) -> None:
         read_only = syscalls.MOUNT_ATTR_RDONLY if self.is_read_only else 0
-        self.fd = mounting.filesystem(self.kind.encode(), (), _NOSUID_NODEV_NOEXEC | read_only)
+        try:
+            self.fd = mounting.filesystem(self.kind.encode(), (), _NOSUID_NODEV_NOEXEC | read_only)
+        except PermissionError:
+            if self.kind != "sysfs":
+                raise
+            # A user's own root may mount it only with a network of its own: it shows the devices of one.
+            self.fd = syscalls.open_tree(b"/sys", is_recursive=True)
+            syscalls.mount_setattr(self.fd, _NOSUID_NODEV_NOEXEC | read_only, is_recursive=True)
+            self.hidden = b"/sys/fs/cgroup"
 
     def execute(self, sandbox: Sandbox) -> None:
         _attach_plainly(self.fd, self.target, sandbox)
+        if self.hidden:
+            place = os.open(self.hidden, os.O_PATH | os.O_CLOEXEC)
+            syscalls.move_mount(mounting.filesystem(b"tmpfs", _NOTHING, syscalls.MOUNT_ATTR_RDONLY), place)
+            os.close(place)
         if self.kind == "proc":
             place = os.open(self.target, os.O_PATH | os.O_CLOEXEC)
             if syscalls.statfs_type(place) != syscalls.PROC_SUPER_MAGIC:
@@ -168,7 +182,7 @@ class Masks(Operation):
             elif empty:
                 mask = syscalls.open_tree(empty, is_recursive=False)
             else:
-                mask = mounting.filesystem(b"tmpfs", (b"size=0k", b"mode=755"), syscalls.MOUNT_ATTR_RDONLY)
+                mask = mounting.filesystem(b"tmpfs", _NOTHING, syscalls.MOUNT_ATTR_RDONLY)
                 empty = path.encode()
             syscalls.move_mount(mask, place)
         for path in READ_ONLY_PATHS:

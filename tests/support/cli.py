@@ -60,6 +60,7 @@ class Pybuild:
             "PYBUILD_CONFIG": str(home / "config.toml"),
             "LANG": "C.UTF-8",
         }
+        self.prefix: Sequence[str] = ()  # what starts the program, where that is not the installed one
 
     def __call__(
         self,
@@ -76,8 +77,9 @@ class Pybuild:
 
         ``before`` runs in the child; ``instead`` is another way to start the program.
         """
+        started = instead or self.prefix or [program()]
         done = subprocess.run(
-            [*prefix, *(instead or [program()]), *map(str, arguments)],
+            [*prefix, *started, *map(str, arguments)],
             cwd=cwd,
             env={**self.env, **env},
             input=input,
