@@ -76,7 +76,7 @@ def edge_name(edge: Edge, names: Mapping[Digest, str]) -> str:
 
 def _step(vertex: Vertex, manifests: Mapping[Digest, Digest]) -> dict[str, Any]:
     kind, value = _operation(vertex, manifests)
-    document: dict[str, Any] = {"Op": {kind: value}}
+    document: dict[str, Any] = {"Op": {kind: value}, "constraints": {}}
     if vertex.platform is not None:
         document["platform"] = _platform(vertex.platform)
     return document
@@ -183,8 +183,12 @@ def _action(action: FileAction, op: FileOp, number: int) -> dict[str, Any]:
             kind, value = "copy", {
                 "src": action.source,
                 "dest": action.destination,
-                "owner": action.owner or "",
-                "modeStr": action.mode or "",
+                "owner": _owner(action.owner),
+                **_mode(action.mode),
+                "timestamp": -1,
+                "followSymlink": True,
+                "dirCopyContents": True,
+                "allowEmptyWildcard": action.allows_wildcards,
                 "attemptUnpackDockerCompatibility": action.unpacks,
                 "allowWildcard": action.allows_wildcards,
                 "includePatterns": list(action.includes),
@@ -194,21 +198,45 @@ def _action(action: FileAction, op: FileOp, number: int) -> dict[str, Any]:
         case MakeFileAction():
             kind, value = "mkfile", {
                 "path": action.destination,
-                "mode": int(action.mode, 8) if action.mode.isdigit() else action.mode,
+                **_mode(action.mode),
                 "data": base64.b64encode(action.data).decode(),
-                "owner": action.owner or "",
+                "owner": _owner(action.owner),
+                "timestamp": -1,
             }  # fmt: skip
         case MakeDirectoryAction():
             kind, value = "mkdir", {
                 "path": action.path,
                 "mode": action.mode,
                 "makeParents": True,
-                "owner": action.owner or "",
+                "owner": _owner(action.owner),
+                "timestamp": -1 if action.mtime_s is None else action.mtime_s * 10**9,
             }  # fmt: skip
         case _:
             assert_never(action)
     document["Action"] = {kind: _without_empty(value)}
     return document
+
+
+def _mode(mode: str | None) -> dict[str, Any]:
+    """As a number, -1 for what the source has, or a text that is symbolic."""
+    if mode is None:
+        return {"mode": -1}
+    return {"mode": int(mode, 8)} if mode.isascii() and mode.isdigit() else {"mode": -1, "modeStr": mode}
+
+
+def _owner(owner: str | None) -> dict[str, Any]:
+    """``user[:group]``; names are looked up in the tree that is written to."""
+    user, _, group = (owner or "").partition(":")
+    named = {"user": user, "group": group}
+    return {
+        kind: {
+            "User": {"byID": int(name)}
+            if name.isascii() and name.isdigit()
+            else {"byName": {"name": name, "input": 0}}
+        }
+        for kind, name in named.items()
+        if name
+    }
 
 
 def _platform(platform: Platform) -> dict[str, str]:

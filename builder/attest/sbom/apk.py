@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from io import BytesIO
 
 from builder.attest.sbom.files import ImageFiles
 from builder.attest.sbom.osrelease import Distribution
@@ -43,7 +44,7 @@ def apk_packages(files: ImageFiles, distribution: Distribution) -> Iterator[Pack
 
 def _records(data: bytes) -> Iterator[dict[str, str]]:
     fields: dict[str, str] = {}
-    for raw in data.split(b"\n"):
+    for raw in BytesIO(data):
         if not raw.strip():
             if fields:
                 yield fields

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from io import BytesIO
 
+_LINE_LIMIT = 1 << 16
 _VALUE_LIMIT = 1000  # characters of a value that is kept
 
 
@@ -11,8 +13,8 @@ def paragraphs(data: bytes) -> Iterator[dict[str, str]]:
     """One mapping for each paragraph; of a name that is there twice the first counts, names in lower case."""
     fields: dict[str, str] = {}
     last = ""
-    for raw in data.split(b"\n"):
-        line = raw.decode("utf-8", "replace").rstrip("\r")
+    for raw in BytesIO(data):
+        line = raw[:_LINE_LIMIT].decode("utf-8", "replace").rstrip("\r\n")
         if not line.strip():
             if fields:
                 yield fields

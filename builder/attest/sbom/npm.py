@@ -15,7 +15,8 @@ from builder.fs.tree import Entry
 
 _INSTALLED = re.compile(r"(?:.*/)?node_modules/(?:@[^/]+/)?[^/@.][^/]*/package\.json")
 _LOCKS = ("package-lock.json", ".package-lock.json", "npm-shrinkwrap.json")
-_JSON_LIMIT = 32 << 20
+# Parsed, what is hostile takes some twenty times its size.
+_JSON_LIMIT = 8 << 20
 # What npm lets a name be, and the longer ones of before (validate-npm-package-name).
 _NAME = re.compile(r"(?:@[^/\s]{1,214}/)?[^/\s@]{1,214}")
 
@@ -95,7 +96,7 @@ def _license(value: object) -> str:
 
 
 def _text(value: object) -> str:
-    return value[:1000] if isinstance(value, str) else ""
+    return value[:300] if isinstance(value, str) else ""
 
 
 def _sha512(integrity: object) -> str:

@@ -15,7 +15,7 @@ from builder.attest.sbom.python import is_python_metadata, python_package
 from builder.attest.sbom.rpm import rpm_packages
 from builder.fs.tree import Tree
 
-_PACKAGES_LIMIT = 200_000
+_PACKAGES_LIMIT = 50_000
 _PLACES_LIMIT = 5  # of one package, that are told
 
 
