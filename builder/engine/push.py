@@ -54,11 +54,12 @@ def _packed(engine: Engine, layers: Layers, image: Image, reference: Reference) 
     documents = _documents(engine, image, reference)
     parts = engine.images.platforms_of(reference)
     if not parts:
-        return one(image, documents)
+        packed = one(image, documents)
+        return _index_as_it_came(engine, [packed], documents) or packed
     from builder.exporter.index import assemble_index
 
     images = [one(part, documents) for part in parts]
-    return _index_as_it_came(images, documents) or assemble_index(
+    return _index_as_it_came(engine, images, documents) or assemble_index(
         images, engine.content, is_oci=all(each.descriptor.media_type == OCI_MANIFEST for each in images)
     )
 
@@ -133,14 +134,30 @@ def _layers_of(
     return tuple(layers)
 
 
-def _index_as_it_came(images: Sequence[PackedImage], known: Sequence[bytes]) -> PackedIndex | None:
-    """The index under which a registry has them, with its annotations, if it has nothing else."""
-    for raw in known:
+def _index_as_it_came(
+    engine: Engine, images: Sequence[PackedImage], known: Sequence[bytes]
+) -> PackedIndex | None:
+    """The index that a registry has, or a build made, of them and of what is said of them; the newest.
+
+    None if it has anything else, or something that is not here.
+    """
+    from builder.exporter.attestation import stored_attestation
+
+    digests = [str(image.descriptor.digest) for image in images]
+
+    def made_at(raw: bytes) -> float:
+        return engine.content.path(Digest.of(raw)).stat().st_mtime
+
+    for raw in sorted((each for each in known if b'"manifests"' in each), key=made_at, reverse=True):
         document = json.loads(raw)
-        entries = [entry["digest"] for entry in document.get("manifests", ())]
-        if entries == [str(image.descriptor.digest) for image in images]:
+        entries = document.get("manifests", ())
+        if [entry["digest"] for entry in entries[: len(digests)]] != digests:
+            continue
+        said = [stored_attestation(entry, engine.content) for entry in entries[len(digests) :]]
+        whole = [each for each in said if each is not None]
+        if len(whole) == len(said):
             top = Descriptor(media_type=document["mediaType"], digest=Digest.of(raw), size=len(raw))
-            return PackedIndex(raw, top, tuple(images))
+            return PackedIndex(raw, top, (*images, *whole))
     return None
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from builder.core.descriptor import OCI_CONFIG, OCI_MANIFEST, Descriptor
+from builder.core.digest import Digest
 from builder.exporter.documents import encode, manifest_document
 from builder.exporter.packed import UNKNOWN_PLATFORM, PackedImage, PackedLayer
 from builder.store.interface import ContentStore
@@ -14,6 +16,7 @@ from builder.store.interface import ContentStore
 _IN_TOTO = "application/vnd.in-toto+json"
 _PREDICATE_TYPE = "in-toto.io/predicate-type"
 _REFERENCE_TYPE = "vnd.docker.reference.type"
+_MANIFEST = "attestation-manifest"
 _REFERENCE_DIGEST = "vnd.docker.reference.digest"
 
 
@@ -22,6 +25,24 @@ class Attestation(NamedTuple):
 
     predicate_type: str
     statement: bytes
+
+
+def stored_attestation(entry: Mapping[str, Any], content: ContentStore) -> PackedImage | None:
+    """That of an entry of an index, if it is one and all of it is here."""
+    annotations = entry.get("annotations") or {}
+    if annotations.get(_REFERENCE_TYPE) != _MANIFEST:
+        return None
+    described = _descriptor(entry)
+    if content.size(described.digest) != described.size:
+        return None
+    with content.open(described.digest) as blob:
+        raw = blob.read()
+    document = json.loads(raw)
+    parts = [_descriptor(part) for part in (document["config"], *document["layers"])]
+    if any(content.size(part.digest) != part.size for part in parts):
+        return None
+    layers = tuple(PackedLayer(part, "", part.digest) for part in parts[1:])
+    return PackedImage(raw, described, parts[0], layers)
 
 
 def attestation_manifest(
@@ -55,7 +76,18 @@ def attestation_manifest(
         platform=UNKNOWN_PLATFORM,
         annotations=(
             (_REFERENCE_DIGEST, str(image.descriptor.digest)),
-            (_REFERENCE_TYPE, "attestation-manifest"),
+            (_REFERENCE_TYPE, _MANIFEST),
         ),
     )
     return PackedImage(manifest, described, configured, tuple(layers))
+
+
+def _descriptor(entry: Mapping[str, Any]) -> Descriptor:
+    platform = entry.get("platform")
+    return Descriptor(
+        media_type=entry["mediaType"],
+        digest=Digest.parse(entry["digest"]),
+        size=entry["size"],
+        platform=UNKNOWN_PLATFORM if platform else None,
+        annotations=tuple((entry.get("annotations") or {}).items()),
+    )

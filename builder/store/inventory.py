@@ -7,13 +7,17 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-from builder.core.digest import Digest
+from builder.core.digest import Digest, InvalidDigest
 from builder.store.cachemounts import unused
 from builder.store.content import LocalContentStore
 from builder.store.database import CACHE_MOUNTS_TABLE, LAYER_FORMS_TABLE, Database, Value, text
 from builder.store.holdings import Holdings, Node, Thing
 from builder.store.state import StateDir, is_locked
+
+# Of an attestation in an index: what it is about (BuildKit's docs/attestations/attestation-storage.md).
+_SAID = "vnd.docker.reference.digest"
 
 
 class Inventory:
@@ -85,23 +89,28 @@ class Inventory:
             )  # fmt: skip
 
     def _named_by(self, blobs: set[str]) -> set[str]:
-        """Manifests below an index: the index is what a registry's digest names."""
+        """Manifests below an index: the index is what a registry's digest names. Attestations whole."""
         found: set[str] = set()
         for blob in blobs:
-            digest = Digest.parse(blob)
-            try:
-                path = self._content.path(digest)
-                if path.stat().st_size >= 1 << 18:
-                    continue
-                document = json.loads(path.read_bytes())
-            except (OSError, ValueError, RecursionError):
-                continue
-            # A config may have a member of that name too, with anything in it.
-            entries = document.get("manifests") if isinstance(document, dict) else None
-            for entry in entries if isinstance(entries, list) else ():
-                if isinstance(entry, dict):
-                    found.add(str(entry.get("digest")))
+            for entry in _entries(self._document(blob), "manifests"):
+                digest = str(entry.get("digest"))
+                found.add(digest)
+                if isinstance(entry.get("annotations"), dict) and _SAID in entry["annotations"]:
+                    manifest = self._document(digest)
+                    parts = [*_entries(manifest, "layers"), manifest.get("config")]
+                    found |= {str(part.get("digest")) for part in parts if isinstance(part, dict)}
         return found
+
+    def _document(self, blob: str) -> dict[str, Any]:
+        """A manifest, an index or a config, all of which are small; {} for anything else."""
+        try:
+            path = self._content.path(Digest.parse(blob))
+            if path.stat().st_size < 1 << 18:
+                document = json.loads(path.read_bytes())
+                return document if isinstance(document, dict) else {}
+        except (OSError, ValueError, RecursionError, InvalidDigest):
+            pass
+        return {}
 
     def _containers(self) -> Iterator[Thing]:
         query = "SELECT id, name, image, snapshot, created_at FROM containers"
@@ -184,6 +193,12 @@ class Inventory:
                 kind="stat-cache", id=path.name, text="digests of the files of contexts", path=path.name,
                 created_at=at, used_at=at, pinned=pinned,
             )  # fmt: skip
+
+
+def _entries(document: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    """A config may have a member of that name too, with anything in it."""
+    entries = document.get(name)
+    return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
 
 
 def _changed_at(path: Path) -> float:

@@ -111,6 +111,24 @@ def test_outputs_are_valid(compression: str, pybuild: Pybuild, write: Write, tmp
     test_documents_are_valid(tmp_path / "made")
 
 
+def test_attested_images_are_valid(pybuild: Pybuild, write: Write, tmp_path: Path) -> None:
+    """The index, both manifests and both configs."""
+    output = f"type=oci,tar=false,dest={tmp_path}/made"
+    project = write("FROM scratch\nCOPY . /\n")
+    pybuild.build(project, "-t", "made:v1", "--sbom=true", "--provenance=max", "-o", output)
+    (top,) = json.loads((tmp_path / "made/index.json").read_text())["manifests"]
+    index = json.loads(_blob(tmp_path / "made", top))
+    _check("image-index-schema.json", index)
+
+    assert len(index["manifests"]) == 2
+    for entry in index["manifests"]:
+        manifest = json.loads(_blob(tmp_path / "made", entry))
+        config = json.loads(_blob(tmp_path / "made", manifest["config"]))
+        _check("image-manifest-schema.json", manifest)
+        _check("config-schema.json", config)
+        assert len(config["rootfs"]["diff_ids"]) == len(manifest["layers"])
+
+
 def test_schemas_refuse() -> None:
     """The validator does find fault: what the test above says means something."""
     with pytest.raises(jsonschema.ValidationError):

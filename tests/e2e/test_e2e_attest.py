@@ -139,6 +139,21 @@ def test_attached_in_a_registry(
     assert other.run(name, "cat", "/etc/os-release").startswith("ID=debian")
 
 
+def test_push_afterwards(pybuild: Pybuild, project: Path, registry: FakeRegistry) -> None:
+    """What was built with them is pushed with them, the newest, after a collection too."""
+    name = f"{registry.host}/team/app:1"
+    pybuild.build(project, "-t", name, "--sbom=true", "--provenance=min")
+    pybuild.build(project, "-t", name, "--provenance=mode=min,builder-id=https://ci.example/2")
+    pybuild("image", "prune", "-f")
+    digest = pybuild("push", name).out.split()[2]
+    index = json.loads(registry.manifest("team/app", "1"))
+    statements = _statements(registry, "team/app", index)
+
+    assert list(statements) == [_PROVENANCE]
+    assert statements[_PROVENANCE]["predicate"]["runDetails"]["builder"]["id"] == "https://ci.example/2"
+    assert digest == f"sha256:{hashlib.sha256(registry.manifest('team/app', '1')).hexdigest()}"
+
+
 def test_nothing_unless_asked(pybuild: Pybuild, project: Path, registry: FakeRegistry) -> None:
     """A plain push is a manifest; so is one with everything switched off."""
     for options in ((), ("--provenance=false", "--sbom=false", "--attest", "type=sbom,disabled=true")):
