@@ -30,13 +30,16 @@ class CannotEmulate(PybuildError):
         qemu = _ELF[platform.architecture][3] if platform.architecture in _ELF else platform.architecture
         super().__init__(
             f"this machine executes no programs for {platform}, and RUN needs that",
-            hint=f"install the package qemu-user-static, which registers qemu-{qemu} in {_BINFMT}",
+            hint=f"install qemu-user-static, a package that registers qemu-{qemu} with flag F in {_BINFMT}",
         )
         self.platform = platform
 
 
 def can_execute(platform: Platform, *, host: Platform | None = None, binfmt: str = _BINFMT) -> bool:
-    """By the processor of ``host``, or by any interpreter that is registered and enabled."""
+    """By the processor of ``host``, or by any interpreter that is registered and enabled.
+
+    One without the flag F does not count: it would be looked for inside the step's own tree.
+    """
     host = host or Platform.host()
     if platform.os != host.os:
         return False
@@ -81,6 +84,7 @@ def _takes(entry: str, header: bytes) -> bool:
     part = header[offset : offset + len(magic)]
     return (
         lines[0] == "enabled"
+        and "F" in values.get("flags:", "")
         and len(part) == len(magic)
         and all(a & m == b & m for a, b, m in zip(part, magic, mask, strict=False))
     )
