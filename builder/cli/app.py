@@ -44,6 +44,7 @@ COMMANDS = {
     "builds logs": ("builder.cli.builds:logs", "Show what the steps of a build printed."),
     "builds rm": ("builder.cli.builds:rm", "Forget builds."),
     "profile": ("builder.cli.profile:profile", "Show where the time of a build went."),
+    "graph": ("builder.cli.graph.command:graph", "Draw the steps of a build or an image."),
     "bootstrap": ("builder.cli.system:bootstrap", "Make a base image from this machine, without a registry."),
     "parse": ("builder.cli.system:parse", "Show how a Dockerfile is read."),
 }

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import builder
+from hatch_build import PACKAGES
 
 ROOT = Path(__file__).parents[2]
 
@@ -81,13 +82,14 @@ def _install(home: Path, *what: str | Path) -> Path:
 
 
 def test_wheel_holds_the_package_and_its_grammar(wheel: Path) -> None:
-    """Every module and table of the checkout is in the wheel, the grammar in the package; nothing else."""
+    """Every module, table and page, the grammar and the fetched libraries; nothing else."""
     package = Path(builder.__file__).parent
-    kinds = ("*.py", "*.json", "*.filter")
+    kinds = ("*.py", "*.json", "*.filter", "*.html", "*.css", "*.js")
     modules = {f"builder/{path.relative_to(package)}" for kind in kinds for path in package.rglob(kind)}
+    libraries = {f"builder/_assets/{wanted.name}" for found in PACKAGES for wanted in found.files}
     names = {name for name in _names(wheel) if ".dist-info/" not in name}
 
-    assert modules | {"builder/_grammar/dockerfile.lark"} == names
+    assert modules | libraries | {"builder/_grammar/dockerfile.lark"} == names
 
 
 def test_wheel_carries_license_and_command(wheel: Path) -> None:

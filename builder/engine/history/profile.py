@@ -7,6 +7,7 @@ from pathlib import Path
 
 from builder.engine.assemble import Engine
 from builder.engine.history.record import BuildRecord, StepRecord
+from builder.engine.history.results import with_results
 from builder.engine.history.shelf import BuildShelf
 from builder.fs.measure import stored_bytes
 from builder.solver.graph import critical_path
@@ -44,6 +45,7 @@ class Profile:
 
 def profile(engine: Engine, record: BuildRecord) -> Profile:
     """Looks at the store for what steps wrote, and at earlier builds for what cached ones took."""
+    record = with_results(engine, record)
     runs = BuildShelf(engine.database, engine.state).last_runs(before=record)
     seconds = {step.digest: step.seconds for step in record.steps if step.status in _RAN}
     critical = frozenset(critical_path(seconds, {step.digest: step.inputs for step in record.steps}))
