@@ -13,6 +13,7 @@ from builder import __version__
 from builder.cli.settings import Settings
 
 if TYPE_CHECKING:
+    from builder.core.patience import Patience
     from builder.engine.early import Launcher
 
 # name → where it is, and a line of help. A command's module is imported when the command is run.
@@ -68,7 +69,13 @@ _GROUPS = {"image": IMAGE_COMMANDS, "builds": BUILDS_COMMANDS}
 _VALUED = ("--root",)
 
 
-def run(arguments: Sequence[str], launcher: Launcher | None = None, uid: int = 0) -> int:
+def run(
+    arguments: Sequence[str],
+    launcher: Launcher | None = None,
+    uid: int = 0,
+    *,
+    patience: Patience | None = None,
+) -> int:
     """One command; its exit code: 0, 1 for an error, 2 for wrong usage, or what a container answered."""
     arguments = _ungrouped(arguments)
     name = _command_name(arguments)
@@ -83,7 +90,7 @@ def run(arguments: Sequence[str], launcher: Launcher | None = None, uid: int = 0
         arguments = normalise(arguments)
     elif name in COMMANDS:
         arguments = _switched(arguments, command.commands[name])  # type: ignore[attr-defined]  # it is a group
-    settings = Settings(None, launcher, uid)
+    settings = Settings(None, launcher, uid, patience)
     code = command.main(arguments, prog_name="pybuild", standalone_mode=True, obj=settings)
     return code if isinstance(code, int) else 0
 

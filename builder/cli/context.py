@@ -22,6 +22,8 @@ from builder.engine.assemble import Engine
 if TYPE_CHECKING:  # a `run` that was read without Typer does not load it
     import typer
 
+    from builder.core.patience import Patience
+
 
 def opened(
     context: typer.Context, progress: Progress | None = None
@@ -36,7 +38,10 @@ def opened_with(settings: Settings, progress: Progress | None = None) -> Iterato
     cancel = Cancel()
     job = Job(os.urandom(8).hex(), progress=progress or NoProgress(), cancel=cancel)
     config = Config.load(os.environ, root=settings.root, uid=settings.uid)
-    with _stopping(cancel), Engine.open(config, job, launcher=settings.launcher) as engine:
+    with (
+        _stopping(cancel),
+        Engine.open(config, job, launcher=settings.launcher, patience=settings.patience) as engine,
+    ):
         yield engine
 
 
@@ -44,6 +49,11 @@ def settings_of(context: typer.Context) -> Config:
     """The configuration, for a command that needs no store."""
     settings = _settings(context)
     return Config.load(os.environ, root=settings.root, uid=settings.uid)
+
+
+def patience_of(context: typer.Context) -> Patience | None:
+    """For a command that needs no store; None: the usual."""
+    return _settings(context).patience
 
 
 def _settings(context: typer.Context) -> Settings:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from builder.cli.content_trust import DisableContentTrust, refuse_content_trust
-from builder.cli.context import opened, rendered, settings_of
+from builder.cli.context import opened, patience_of, rendered, settings_of
 from builder.core.errors import Kind, PybuildError
 
 
@@ -58,12 +58,12 @@ def login(
         _warn("a password on the command line is seen by others: use --password-stdin")
     if password_stdin:
         password = sys.stdin.read().rstrip("\r\n")
-    config = settings_of(context)
+    config, patience = settings_of(context), patience_of(context)
     if not username and not password and has_login(config, server):
         print("Authenticating with existing credentials...")
-        renew(config, server)
+        renew(config, server, patience)
     else:
-        is_safe = log_in(config, server, *_asked(username, password))
+        is_safe = log_in(config, server, *_asked(username, password), patience)
         if not is_safe:
             _warn(f"the password is now in {config.docker_config}, unencrypted: a credential helper is safer")
     print("Login Succeeded")

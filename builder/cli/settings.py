@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from builder.core.patience import Patience
     from builder.engine.early import Launcher
 
 
 class Settings(NamedTuple):
-    """``launcher`` is one that was started before the command line was read."""
+    """``launcher`` is one that was started before the command line was read; ``patience`` None: the usual."""
 
     root: Path | None
     launcher: Launcher | None
     uid: int = 0  # of the caller, before it became root of a namespace
+    patience: Patience | None = None

@@ -25,6 +25,7 @@ from builder.store.state import StateDir
 from builder.store.turns import LocalTurns
 
 if TYPE_CHECKING:  # loaded by those commands only that need them
+    from builder.core.patience import Patience
     from builder.core.platform import Platform
     from builder.engine.lent import Lender
     from builder.executor.interface import Executor
@@ -56,6 +57,7 @@ class Engine:
         self.forms = LocalLayerForms(database, self.content)
         self._stack = stack
         self._lender: Lender | None = None
+        self._patience: Patience | None = None  # with registries and the web; None: the usual
         self._starting = threading.Lock()
         self._executor: Executor | None = None
         self._launcher: Launcher | None = None
@@ -64,7 +66,13 @@ class Engine:
     @classmethod
     @contextlib.contextmanager
     def open(
-        cls, config: Config, job: Job, *, launcher: Launcher | None = None, lender: Lender | None = None
+        cls,
+        config: Config,
+        job: Job,
+        *,
+        launcher: Launcher | None = None,
+        lender: Lender | None = None,
+        patience: Patience | None = None,
     ) -> Iterator[Engine]:
         """Holds what it comes across until the block ends, and leaves no process behind it.
 
@@ -76,7 +84,7 @@ class Engine:
             contextlib.ExitStack() as stack,
         ):
             engine = cls(config, state, database, job, stack)
-            engine._lender = lender
+            engine._lender, engine._patience = lender, patience
             if launcher is not None:
                 engine._launcher = stack.enter_context(launcher)
             state.sweep(lambda name: not engine.snapshots.is_known(name))
@@ -116,7 +124,7 @@ class Engine:
     def _exchange(self) -> Exchange:
         from builder.engine.registries import open_exchange
 
-        return open_exchange(self.config)
+        return open_exchange(self.config, patience=self._patience)
 
     def layout(self, text: str, platform: Platform) -> ResolvedSource:
         """The image that ``PATH[:TAG|@DIGEST]`` of an OCI layout names."""
@@ -129,7 +137,7 @@ class Engine:
         """For files by their address."""
         from builder.registry.web import HttpWebClient
 
-        return HttpWebClient.open(proxies=self.config.proxies)
+        return HttpWebClient.open(proxies=self.config.proxies, patience=self._patience)
 
     def packer(self, layers: Layers) -> Packer:
         """Packs images of this store on every processor; ``layers`` must stay open meanwhile."""

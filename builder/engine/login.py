@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from builder.config import Config
+from builder.core.patience import Patience
 from builder.engine.registries import registry_config
 from builder.registry.credentials import Credential, CredentialStore
 from builder.registry.login import LoginFile, server_name, verify_login
@@ -13,21 +14,24 @@ def has_login(config: Config, server: str) -> bool:
     return _known(config, server_name(server)) is not None
 
 
-def renew(config: Config, server: str) -> None:
+def renew(config: Config, server: str, patience: Patience | None = None) -> None:
     """Try the login that there is. Raises LoginRefused, RegistryUnavailable."""
     host = server_name(server)
     known = _known(config, host)
     assert known is not None
-    verify_login(registry_config(config), host, known, proxies=config.proxies)
+    verify_login(registry_config(config), host, known, proxies=config.proxies, patience=patience)
 
 
-def log_in(config: Config, server: str, username: str, password: str) -> bool:
+def log_in(
+    config: Config, server: str, username: str, password: str, patience: Patience | None = None
+) -> bool:
     """Try a login and keep it; whether a helper keeps it, which Docker's own file is not.
 
     Raises LoginRefused, RegistryUnavailable, CredentialHelperFailed, InvalidRegistryConfig.
     """
     host = server_name(server)
-    kept = verify_login(registry_config(config), host, Credential(username, password), proxies=config.proxies)
+    given = Credential(username, password)
+    kept = verify_login(registry_config(config), host, given, proxies=config.proxies, patience=patience)
     return LoginFile(config.docker_config).keep(host, kept)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from builder.config import Config
+from builder.core.patience import Patience
 from builder.registry.config import RegistryConfig
 from builder.registry.exchange import Exchange
 
@@ -15,7 +16,9 @@ def registry_config(config: Config) -> RegistryConfig:
     return RegistryConfig.parse(data)
 
 
-def open_exchange(config: Config, insecure: Iterable[str] = ()) -> Exchange:
+def open_exchange(
+    config: Config, insecure: Iterable[str] = (), patience: Patience | None = None
+) -> Exchange:
     """What reading and writing share; ``insecure`` are registries of this use.
 
     Raises InvalidRegistryConfig.
@@ -25,4 +28,5 @@ def open_exchange(config: Config, insecure: Iterable[str] = ()) -> Exchange:
         docker_config=config.docker_config,
         more_logins=config.podman_logins,
         proxies=config.proxies,
+        patience=patience,
     )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import contextlib
+import math
+from collections.abc import Callable, Generator
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from builder.core.job import Cancel
+from builder.core.patience import SLOWEST, Patience
 from builder.registry.config import Endpoint
 from builder.registry.retry import EndpointFailed, is_transient, retry_after_s
 from builder.registry.words import printable, registry_words
@@ -14,11 +17,9 @@ from builder.registry.words import printable, registry_words
 if TYPE_CHECKING:
     import urllib3
 
-CONNECT_TIMEOUT_S = 15.0
-READ_TIMEOUT_S = 60.0  # without a single byte
 # The error bodies of registries are far smaller.
 MAX_ERROR_BODY = 16 << 10
-CHUNK = 1 << 20  # urllib3's stream() is fastest with large pieces
+CHUNK = 256 << 10  # at most so much at a time, and whatever is there
 # Tries in all: after a transient status or a broken connection; after no answer at all.
 TRANSIENT_LIMIT = 5
 NO_ANSWER_LIMIT = 2
@@ -30,23 +31,31 @@ class Answer(NamedTuple):
     response: urllib3.BaseHTTPResponse
     host: str
     is_foreign: bool
+    patience: Patience
     url: str = ""  # after redirects
 
 
-def read_chunks(answer: Answer, endpoint: Endpoint, cancel: Cancel | None) -> Generator[bytes]:
-    """The body in pieces. Cancelling ends a read that waits. Raises EndpointFailed when it breaks."""
+def read_chunks(
+    answer: Answer, endpoint: Endpoint, cancel: Cancel | None, *, within_s: float = math.inf
+) -> Generator[bytes]:
+    """The body in pieces, as they come. Cancelling ends a read that waits.
+
+    Raises EndpointFailed when it breaks, when it trickles, and when it takes longer than ``within_s``.
+    """
     import urllib3
 
     response = answer.response
+    pace = _Pace(answer.patience, endpoint, within_s)
     forget = cancel.on_cancel(lambda: _shut(response)) if cancel is not None else None
     is_complete = False
     try:
-        for chunk in response.stream(CHUNK, decode_content=False):
+        while True:
+            chunk = pace.timed(lambda: response.read1(CHUNK, decode_content=False))
             if cancel is not None:
                 cancel.check()
+            if not chunk:
+                break
             yield chunk
-        if cancel is not None:
-            cancel.check()
         is_complete = True
     except (urllib3.exceptions.HTTPError, OSError) as error:
         if cancel is not None:
@@ -70,7 +79,7 @@ def read_capped(answer: Answer, endpoint: Endpoint, limit: int, cancel: Cancel |
     """The whole body. Raises EndpointFailed when it is longer than ``limit`` bytes."""
     parts: list[bytes] = []
     size = 0
-    for chunk in read_chunks(answer, endpoint, cancel):
+    for chunk in read_chunks(answer, endpoint, cancel, within_s=answer.patience.document_s):
         size += len(chunk)
         if size > limit:
             answer.response.close()
@@ -85,8 +94,9 @@ def finish(response: urllib3.BaseHTTPResponse) -> None:
 
     length = response.headers.get("Content-Length", "")
     try:
-        if length.isascii() and length.isdigit() and len(length) < 6 and int(length) <= MAX_ERROR_BODY:
-            response.read(MAX_ERROR_BODY + 1)
+        is_short = length.isascii() and length.isdigit() and len(length) < 6
+        # Once: what does not come with the head is not waited for.
+        if is_short and len(response.read1(MAX_ERROR_BODY, decode_content=False)) == int(length):
             response.release_conn()
             return
     except (urllib3.exceptions.HTTPError, OSError):
@@ -96,13 +106,8 @@ def finish(response: urllib3.BaseHTTPResponse) -> None:
 
 def failure(answer: Answer, endpoint: Endpoint) -> EndpointFailed:
     """The error for a status that was not hoped for, with the registry's own words."""
-    import urllib3
-
     response = answer.response
-    try:
-        body = b"" if response.status == 401 and answer.is_foreign else response.read(MAX_ERROR_BODY)
-    except (urllib3.exceptions.HTTPError, OSError):
-        body = b""
+    body = b"" if response.status == 401 and answer.is_foreign else _error_body(answer, endpoint)
     response.close()
     words = registry_words(body)
     reason = f"{response.status} {response.reason or ''}".strip() + (f" ({words})" if words else "")
@@ -116,6 +121,53 @@ def failure(answer: Answer, endpoint: Endpoint) -> EndpointFailed:
         retry_after_s=retry_after_s(response.headers),
         is_foreign=answer.is_foreign,
     )
+
+
+def _error_body(answer: Answer, endpoint: Endpoint) -> bytes:
+    """What there is of it."""
+    body = bytearray()
+    with (
+        contextlib.suppress(EndpointFailed),
+        contextlib.closing(
+            read_chunks(answer, endpoint, None, within_s=answer.patience.document_s)
+        ) as chunks,
+    ):
+        for chunk in chunks:
+            body += chunk
+            if len(body) >= MAX_ERROR_BODY:
+                break
+    return bytes(body[:MAX_ERROR_BODY])
+
+
+class _Pace:
+    """Counts what a server sends against the time that it is waited for, without the time that we take."""
+
+    def __init__(self, patience: Patience, endpoint: Endpoint, within_s: float) -> None:
+        self._patience = patience
+        self._endpoint = endpoint
+        self._within_s = within_s
+        self._total_s = 0.0
+        self._window_s = 0.0
+        self._window_size = 0
+
+    def timed(self, read: Callable[[], bytes]) -> bytes:
+        """What ``read`` gives. Raises EndpointFailed."""
+        before = self._patience.clock()
+        data = read()
+        took_s = self._patience.clock() - before
+        self._total_s += took_s
+        self._window_s += took_s
+        self._window_size += len(data)
+        if data and self._total_s > self._within_s:
+            raise self._failed(f"the answer is not complete after {self._within_s:g} seconds")
+        if self._window_s > self._patience.silence_s:
+            if data and self._window_size < SLOWEST:
+                raise self._failed(f"it sent {self._window_size} bytes in {self._window_s:.0f} seconds")
+            self._window_s, self._window_size = 0.0, 0
+        return data
+
+    def _failed(self, reason: str) -> EndpointFailed:
+        return EndpointFailed(self._endpoint, reason, limit=TRANSIENT_LIMIT)
 
 
 def translate(endpoint: Endpoint, error: Exception, *, host: str) -> EndpointFailed:
@@ -136,7 +188,7 @@ def translate(endpoint: Endpoint, error: Exception, *, host: str) -> EndpointFai
         case exceptions.NewConnectionError():  # a ConnectTimeoutError, by inheritance
             return silent(f"{at}{_os_reason(cause)}")
         case exceptions.ConnectTimeoutError():
-            return silent(f"{at}no connection within {CONNECT_TIMEOUT_S:.0f} seconds")
+            return silent(f"{at}no connection in time")
         case exceptions.ReadTimeoutError():
             return EndpointFailed(endpoint, f"{at}silent for too long", limit=TRANSIENT_LIMIT)
         case exceptions.SSLError():
@@ -164,7 +216,5 @@ def _os_reason(error: BaseException) -> str:
 
 def _shut(response: urllib3.BaseHTTPResponse) -> None:
     """Wake a thread that waits for bytes; only sockets that are still open mind."""
-    import contextlib
-
     with contextlib.suppress(OSError, RuntimeError, ValueError):
         response.shutdown()

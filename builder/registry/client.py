@@ -11,6 +11,7 @@ from typing import TypeVar
 from builder.core.descriptor import DOCKER_INDEX, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, Descriptor
 from builder.core.digest import Digest, DigestMismatch, InvalidDigest
 from builder.core.job import Cancel
+from builder.core.patience import Patience
 from builder.core.reference import DEFAULT_TAG, Reference
 from builder.registry.answer import Answer, read_capped
 from builder.registry.config import Endpoint, RegistryConfig
@@ -53,13 +54,15 @@ class HttpRegistryClient:
         config: RegistryConfig | None = None,
         docker_config: Path | None = None,
         proxies: Mapping[str, str] | None = None,
-        sleep: Callable[[float], object] | None = None,
+        patience: Patience | None = None,
     ) -> HttpRegistryClient:
         """``docker_config`` is the path of a ``config.json``; ``proxies`` as the environment names them.
 
-        Opens no connection. ``sleep`` replaces the waiting between tries. Raises InvalidRegistryConfig.
+        Opens no connection. Raises InvalidRegistryConfig.
         """
-        return cls(Exchange.open(config=config, docker_config=docker_config, proxies=proxies, sleep=sleep))
+        return cls(
+            Exchange.open(config=config, docker_config=docker_config, proxies=proxies, patience=patience)
+        )
 
     def close(self) -> None:
         """Drop idle connections; the client may be used again."""

@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import NamedTuple, Self, TypeVar
 
 from builder.core.job import Cancel
+from builder.core.patience import Patience
 from builder.core.reference import InvalidReference, Reference
-from builder.registry.answer import READ_TIMEOUT_S, Answer, failure, finish
+from builder.registry.answer import Answer, failure, finish
 from builder.registry.auth import Authenticator
 from builder.registry.config import Endpoint, RegistryConfig
 from builder.registry.credentials import CredentialStore
 from builder.registry.interface import RegistryError
 from builder.registry.retry import EndpointFailed, Retry
-from builder.registry.transport import Body, Request, Transport, is_at
+from builder.registry.transport import Body, Request, Transport, is_at, transport_and_retry
 
 _NO_HEADERS: Mapping[str, str] = {}
 
@@ -32,7 +33,7 @@ class Call(NamedTuple):
     headers: Mapping[str, str] = _NO_HEADERS
     body: Body = None
     is_verified: bool = False
-    timeout_s: float = READ_TIMEOUT_S
+    is_stored: bool = False  # what is sent must be kept before there is an answer
 
 
 class Exchange:
@@ -56,14 +57,14 @@ class Exchange:
         docker_config: Path | None = None,
         more_logins: tuple[Path, ...] = (),
         proxies: Mapping[str, str] | None = None,
-        sleep: Callable[[float], object] | None = None,
+        patience: Patience | None = None,
     ) -> Self:
         """``docker_config`` is the path of a ``config.json``; ``proxies`` as the environment names them.
 
-        ``more_logins`` are files of the same form, asked for what it lacks. Opens no connection. ``sleep``
-        replaces the waiting between tries. Raises InvalidRegistryConfig.
+        ``more_logins`` are files of the same form, asked for what it lacks. Opens no connection.
+        Raises InvalidRegistryConfig.
         """
-        transport, retry = Transport(proxies=proxies), Retry(sleep=sleep)
+        transport, retry = transport_and_retry(proxies, patience)
         credentials = CredentialStore.load(docker_config, *more_logins)
         return cls(config or RegistryConfig(), transport, Authenticator(transport, credentials, retry), retry)
 
@@ -117,7 +118,7 @@ class Exchange:
                 sent,
                 call.body,
                 is_verified=call.is_verified,
-                timeout_s=call.timeout_s,
+                is_stored=call.is_stored,
             )
             answer = self._transport.open(request)
             status = answer.response.status

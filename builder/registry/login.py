@@ -6,11 +6,12 @@ import base64
 import contextlib
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
 from builder.core.job import Cancel
+from builder.core.patience import Patience
 from builder.core.reference import DEFAULT_DOMAIN, InvalidReference, Reference
 from builder.registry.answer import finish
 from builder.registry.auth import Authenticator
@@ -32,8 +33,8 @@ from builder.registry.interface import (
     RegistryError,
     RegistryUnavailable,
 )
-from builder.registry.retry import EndpointFailed, Retry
-from builder.registry.transport import Transport
+from builder.registry.retry import EndpointFailed
+from builder.registry.transport import transport_and_retry
 
 _HUB_SERVER = "registry-1.docker.io"
 
@@ -61,13 +62,13 @@ def verify_login(
     *,
     proxies: Mapping[str, str],
     cancel: Cancel | None = None,
-    sleep: Callable[[float], object] | None = None,
+    patience: Patience | None = None,
 ) -> Credential:
     """What to keep: the same, or an identity token that the registry gave for it.
 
     Raises LoginRefused, RegistryUnavailable.
     """
-    transport, retry = Transport(proxies=proxies), Retry(sleep=sleep)
+    transport, retry = transport_and_retry(proxies, patience)
     authenticator = Authenticator(transport, _One(host, credential), retry, is_login=True)
     exchange = Exchange(config, transport, authenticator, retry)
 

@@ -21,7 +21,7 @@ from builder.registry.interface import (
     RegistryUnavailable,
 )
 from builder.registry.retry import EndpointFailed, is_transient
-from builder.registry.upload import STORE_TIMEOUT_S, BlobUpload, Sizes, has_blob
+from builder.registry.upload import BlobUpload, Sizes, has_blob
 
 
 class HttpRegistryPusher:
@@ -90,7 +90,7 @@ class HttpRegistryPusher:
             scope = scope_of(endpoint, reference.path, "pull,push")
             headers = {"Content-Type": media_type}
             accepted = frozenset({200, 201, 202})
-            call = Call("PUT", url, scope, accepted, headers, raw, timeout_s=STORE_TIMEOUT_S)
+            call = Call("PUT", url, scope, accepted, headers, raw, is_stored=True)
             answer = self._exchange.send(endpoint, call, cancel)
             finish(answer.response)
             announced = answer.response.headers.get("Docker-Content-Digest", "").strip()

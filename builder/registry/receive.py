@@ -17,6 +17,7 @@ from builder.registry.retry import EndpointFailed
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-[0-9]{1,19}/(\*|[0-9]{1,19})")
 # A try that brought this much does not count as failed; less, and a server could keep us for ever.
 _PROGRESS = 1 << 20
+_TOLD = 256 << 10  # so much more, and people are told
 
 
 class BlobReceiver:
@@ -33,6 +34,7 @@ class BlobReceiver:
         self._progress = progress
         self._hash = hashlib.new(descriptor.digest.algorithm)
         self._received = 0
+        self._told = 0
 
     def take_known(self, known: Iterable[bytes]) -> bool:
         """What was received before; whether it is all of it. Raises DigestMismatch if it is too much."""
@@ -75,7 +77,9 @@ class BlobReceiver:
             return
         self._count(data)
         self._sink(data)
-        if self._progress is not None:
+        is_worth_telling = self._received - self._told >= _TOLD or self._received == self._descriptor.size
+        if self._progress is not None and is_worth_telling:
+            self._told = self._received
             self._progress(self._received, self._descriptor.size)
 
     def _count(self, data: bytes) -> None:

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
-from builder.registry.answer import CONNECT_TIMEOUT_S, READ_TIMEOUT_S, Answer, finish, translate
+from builder.core.patience import Patience
+from builder.registry.answer import Answer, finish, translate
 from builder.registry.config import Endpoint, is_loopback
-from builder.registry.retry import EndpointFailed
+from builder.registry.retry import EndpointFailed, Retry
 
 if TYPE_CHECKING:
     import ssl
@@ -36,16 +37,23 @@ class Request(NamedTuple):
     body: Body = None
     is_verified: bool = False
     may_redirect: bool = True
-    timeout_s: float = READ_TIMEOUT_S  # without a single byte
+    is_stored: bool = False  # registries hash a body, or move it to where it stays, before they answer
 
 
 class Transport:
     """Connection pools, by TLS settings and proxy; thread-safe, opens nothing before the first request."""
 
-    def __init__(self, *, proxies: Mapping[str, str] | None = None, user_agent: str = "pybuild") -> None:
+    def __init__(
+        self,
+        *,
+        proxies: Mapping[str, str] | None = None,
+        user_agent: str = "pybuild",
+        patience: Patience | None = None,
+    ) -> None:
         """``proxies`` are HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, in either case."""
         self._proxies = {k.lower(): v for k, v in (proxies or {}).items()}
         self._user_agent = user_agent
+        self._patience = patience or Patience()
         self._pools: dict[tuple[str, bool, str, str], urllib3.PoolManager] = {}
         self._lock = threading.Lock()
 
@@ -64,7 +72,8 @@ class Transport:
             response = self._send(request, url, headers)
             location = response.headers.get("Location")
             if response.status not in (301, 302, 303, 307, 308) or location is None:
-                return Answer(response, urlsplit(url).netloc, not is_at(url, request.endpoint), url)
+                is_foreign = not is_at(url, request.endpoint)
+                return Answer(response, urlsplit(url).netloc, is_foreign, self._patience, url)
             finish(response)
             following = redirected(request, url, location)
             if response.status < 307 and request.method not in ("GET", "HEAD"):
@@ -80,7 +89,8 @@ class Transport:
     def _send(self, request: Request, url: str, headers: Mapping[str, str]) -> urllib3.BaseHTTPResponse:
         import urllib3
 
-        timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=request.timeout_s)
+        silence_s = self._patience.stored_s if request.is_stored else self._patience.silence_s
+        timeout = urllib3.Timeout(connect=self._patience.connect_s, read=silence_s)
         body = request.body if request.body is None or isinstance(request.body, bytes) else request.body()
         try:
             pool = self._pool(request.endpoint, url)
@@ -119,6 +129,14 @@ class Transport:
             return ""
         proxy = self._proxies.get(f"{scheme}_proxy") or self._proxies.get("all_proxy", "")
         return proxy if not proxy or "://" in proxy else f"http://{proxy}"
+
+
+def transport_and_retry(
+    proxies: Mapping[str, str] | None, patience: Patience | None
+) -> tuple[Transport, Retry]:
+    """As patient as that; None: the usual."""
+    patience = patience or Patience()
+    return Transport(proxies=proxies, patience=patience), Retry(sleep=patience.sleep)
 
 
 def redirected(request: Request, url: str, location: str) -> str:

@@ -25,8 +25,6 @@ from builder.registry.retry import EndpointFailed
 from builder.registry.transport import Body, Request, redirected
 
 _LARGEST_CHUNK = 1 << 30
-# Registries hash a blob, or move it to where it stays, before they answer.
-STORE_TIMEOUT_S = 300.0
 _PIECE = 256 << 10
 # A try that brought this much does not count as failed.
 _PROGRESS = 1 << 20
@@ -207,7 +205,7 @@ class BlobUpload:
         cancel: Cancel | None,
     ) -> Answer:
         scope = self._scope(endpoint)
-        call = Call(method, url, scope, frozenset(accepted), headers, body, timeout_s=STORE_TIMEOUT_S)
+        call = Call(method, url, scope, frozenset(accepted), headers, body, is_stored=True)
         try:
             return self._exchange.send(endpoint, call, cancel)
         except EndpointFailed as error:

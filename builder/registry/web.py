@@ -7,12 +7,13 @@ from typing import Self, TypeVar
 from urllib.parse import urlsplit
 
 from builder.core.job import Cancel
+from builder.core.patience import Patience
 from builder.core.weburl import check_url, shown, without_login
 from builder.registry.answer import Answer, failure, finish, read_chunks
 from builder.registry.config import Endpoint
 from builder.registry.interface import WebAnswer, WebDenied, WebFailed, WebNotFound, WebTooLarge
 from builder.registry.retry import EndpointFailed, Retry
-from builder.registry.transport import Request, Transport
+from builder.registry.transport import Request, Transport, transport_and_retry
 
 T = TypeVar("T")
 
@@ -29,10 +30,10 @@ class HttpWebClient:
         cls,
         *,
         proxies: Mapping[str, str] | None = None,
-        sleep: Callable[[float], object] | None = None,
+        patience: Patience | None = None,
     ) -> Self:
-        """Opens no connection. ``sleep`` replaces the waiting between tries."""
-        return cls(Transport(proxies=proxies), Retry(sleep=sleep))
+        """Opens no connection."""
+        return cls(*transport_and_retry(proxies, patience))
 
     def close(self) -> None:
         """Drop idle connections; the client may be used again."""

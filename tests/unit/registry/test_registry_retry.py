@@ -12,6 +12,7 @@ from builder.core.descriptor import OCI_LAYER_GZIP, Descriptor
 from builder.core.digest import Digest, DigestMismatch
 from builder.core.errors import Cancelled, Kind
 from builder.core.job import Cancel
+from builder.core.patience import Patience
 from builder.core.reference import Reference
 from builder.registry.client import HttpRegistryClient
 from builder.registry.config import Endpoint
@@ -35,7 +36,7 @@ class Patient:
 
     def __init__(self, registry: FakeRegistry) -> None:
         self.naps: list[float] = []
-        self.client = HttpRegistryClient.open(sleep=self.naps.append)
+        self.client = HttpRegistryClient.open(patience=Patience(sleep=self.naps.append))
         self.reference = Reference.parse(f"{registry.host}/app:1")
 
     def manifest(self) -> bytes:

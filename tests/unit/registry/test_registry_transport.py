@@ -14,6 +14,7 @@ from builder.core.descriptor import OCI_LAYER_GZIP, Descriptor
 from builder.core.digest import Digest
 from builder.core.errors import Cancelled
 from builder.core.job import Cancel
+from builder.core.patience import Patience
 from builder.core.reference import Reference
 from builder.registry.client import HttpRegistryClient
 from builder.registry.config import RegistryConfig
@@ -34,7 +35,7 @@ def registry() -> Iterator[FakeRegistry]:
 
 def client_for(*, config: str = "", proxies: dict[str, str] | None = None) -> HttpRegistryClient:
     parsed = RegistryConfig.parse(config.encode())
-    return HttpRegistryClient.open(config=parsed, proxies=proxies, sleep=lambda _: None)
+    return HttpRegistryClient.open(config=parsed, proxies=proxies, patience=Patience(sleep=lambda _: None))
 
 
 def manifest(client: HttpRegistryClient, registry: FakeRegistry) -> Digest:

@@ -6,6 +6,7 @@ import pytest
 
 from builder.core.errors import Cancelled
 from builder.core.job import Cancel
+from builder.core.patience import Patience
 from builder.registry.interface import WebDenied, WebFailed, WebNotFound, WebTooLarge
 from builder.registry.web import HttpWebClient
 from tests.support.web import Reply, WebServer
@@ -21,7 +22,7 @@ def server() -> Iterator[WebServer]:
 
 @pytest.fixture
 def client() -> Iterator[HttpWebClient]:
-    client = HttpWebClient.open(sleep=lambda seconds: None)
+    client = HttpWebClient.open(patience=Patience(sleep=lambda seconds: None))
     yield client
     client.close()
 

@@ -8,6 +8,7 @@ import pytest
 
 from builder.core.digest import Digest, DigestMismatch
 from builder.core.job import Job, Session
+from builder.core.patience import Patience
 from builder.registry.interface import WebTooLarge
 from builder.registry.web import HttpWebClient
 from builder.source.http import HttpFiles
@@ -28,7 +29,7 @@ class Place(NamedTuple):
     def files(self, limit: int = 1 << 20) -> HttpFiles:
         """As a new build has it."""
         return HttpFiles(
-            lambda: HttpWebClient.open(sleep=lambda seconds: None),
+            lambda: HttpWebClient.open(patience=Patience(sleep=lambda seconds: None)),
             self.store.database,
             self.store.state.scratch,
             lambda url, digest: self.noted.append((url, digest)),
