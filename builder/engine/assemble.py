@@ -57,7 +57,7 @@ class Engine:
         self.forms = LocalLayerForms(database, self.content)
         self._stack = stack
         self._lender: Lender | None = None
-        self._patience: Patience | None = None  # with registries and the web; None: the usual
+        self.patience: Patience | None = None  # with registries and the web; None: the usual
         self._starting = threading.Lock()
         self._executor: Executor | None = None
         self._launcher: Launcher | None = None
@@ -84,7 +84,7 @@ class Engine:
             contextlib.ExitStack() as stack,
         ):
             engine = cls(config, state, database, job, stack)
-            engine._lender, engine._patience = lender, patience
+            engine._lender, engine.patience = lender, patience
             if launcher is not None:
                 engine._launcher = stack.enter_context(launcher)
             state.sweep(lambda name: not engine.snapshots.is_known(name))
@@ -124,7 +124,7 @@ class Engine:
     def _exchange(self) -> Exchange:
         from builder.engine.registries import open_exchange
 
-        return open_exchange(self.config, patience=self._patience)
+        return open_exchange(self.config, patience=self.patience)
 
     def layout(self, text: str, platform: Platform) -> ResolvedSource:
         """The image that ``PATH[:TAG|@DIGEST]`` of an OCI layout names."""
@@ -137,7 +137,7 @@ class Engine:
         """For files by their address."""
         from builder.registry.web import HttpWebClient
 
-        return HttpWebClient.open(proxies=self.config.proxies, patience=self._patience)
+        return HttpWebClient.open(proxies=self.config.proxies, patience=self.patience)
 
     def packer(self, layers: Layers) -> Packer:
         """Packs images of this store on every processor; ``layers`` must stay open meanwhile."""

@@ -36,8 +36,7 @@ def _references(engine: Engine, name: str, all_tags: bool) -> list[Reference]:
 
 def _pull_one(engine: Engine, reference: Reference, platform: Platform) -> Pulled:
     before = engine.images.by_reference(reference)
-    source = engine.sources.resolve(reference, platform, "always", engine.job)
-    engine.bring_layers(source.image.snapshot)
+    source = engine.sources.pull(reference, platform, engine.job)
     if reference.digest is None:
         # Whatever other platforms of it a build needed: this one was asked for.
         engine.images.tag(reference, source.image.id)

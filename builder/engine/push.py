@@ -77,7 +77,7 @@ def image_pusher(engine: Engine, insecure: Iterable[str] = ()) -> ImagePusher:
         from builder.engine.registries import open_exchange
         from builder.registry.pusher import HttpRegistryPusher
 
-        pusher = HttpRegistryPusher(open_exchange(engine.config, insecure))
+        pusher = HttpRegistryPusher(open_exchange(engine.config, insecure, engine.patience))
     return ImagePusher(pusher, engine.content, engine.snapshots, fetch, engine.job)
 
 

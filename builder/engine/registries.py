@@ -16,9 +16,7 @@ def registry_config(config: Config) -> RegistryConfig:
     return RegistryConfig.parse(data)
 
 
-def open_exchange(
-    config: Config, insecure: Iterable[str] = (), patience: Patience | None = None
-) -> Exchange:
+def open_exchange(config: Config, insecure: Iterable[str] = (), patience: Patience | None = None) -> Exchange:
     """What reading and writing share; ``insecure`` are registries of this use.
 
     Raises InvalidRegistryConfig.

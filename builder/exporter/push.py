@@ -8,10 +8,10 @@ from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
 from builder.core.descriptor import Descriptor
-from builder.core.errors import Cancelled
 from builder.core.events import StepProgress
 from builder.core.job import Cancel, Job
 from builder.core.reference import Reference
+from builder.core.sidebyside import side_by_side
 from builder.core.steps import as_step
 from builder.exporter.packed import Packed, PackedImage, PackedIndex, PackedLayer
 from builder.store.interface import ContentStore, Snapshotter
@@ -65,7 +65,8 @@ class ImagePusher:
         for image in images:
             layers.update({layer.descriptor: layer for layer in image.layers})
             configs[image.config] = None
-        self._side_by_side([partial(self._push_layer, layer, reference) for layer in layers.values()])
+        pushes = [partial(self._push_layer, layer, reference) for layer in layers.values()]
+        side_by_side(pushes, _PARALLEL_PUSHES, self._job.cancel)
         for config in configs:
             open_at = partial(self._open_at, config, None)
             self._push_blob(config, "config", reference, open_at, "", self._job.cancel)
@@ -114,24 +115,3 @@ class ImagePusher:
         file = self._content.open(blob.digest)
         file.seek(offset)
         return file
-
-    def _side_by_side(self, tasks: list[Callable[[Cancel], None]]) -> None:
-        """The first error ends them all."""
-        from concurrent.futures import ThreadPoolExecutor, as_completed
-
-        if not tasks:
-            return
-        cancel = Cancel()
-        forget = self._job.cancel.on_cancel(cancel.cancel)
-        failure: BaseException | None = None
-        try:
-            with ThreadPoolExecutor(min(_PARALLEL_PUSHES, len(tasks))) as pool:
-                for done in as_completed([pool.submit(task, cancel) for task in tasks]):
-                    error = done.exception()
-                    if error is not None and (failure is None or isinstance(failure, Cancelled)):
-                        failure = error
-                        cancel.cancel()
-        finally:
-            forget()
-        if failure is not None:
-            raise failure

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from builder.core.job import Cancel
 from builder.core.patience import SLOWEST, Patience
 from builder.registry.config import Endpoint
-from builder.registry.retry import EndpointFailed, is_transient, retry_after_s
+from builder.registry.retry import TRANSIENT_LIMIT, EndpointFailed, is_transient, retry_after_s
 from builder.registry.words import printable, registry_words
 
 if TYPE_CHECKING:
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 # The error bodies of registries are far smaller.
 MAX_ERROR_BODY = 16 << 10
 CHUNK = 256 << 10  # at most so much at a time, and whatever is there
-# Tries in all: after a transient status or a broken connection; after no answer at all.
-TRANSIENT_LIMIT = 5
+# Tries in all, after no answer at all.
 NO_ANSWER_LIMIT = 2
 
 

@@ -18,7 +18,7 @@ from builder.core.job import Cancel
 from builder.registry.answer import failure, read_capped
 from builder.registry.config import Endpoint, is_loopback
 from builder.registry.credentials import Credential, Credentials
-from builder.registry.retry import EndpointFailed, Retry
+from builder.registry.retry import EndpointFailed, Retry, is_transient
 from builder.registry.transport import Request, Transport
 
 _MAX_CHALLENGE = 8 << 10
@@ -160,7 +160,9 @@ class Authenticator:
         told = f"no token from {urlsplit(realm).netloc}: {reason}"
         if error.status in (400, 401, 403):
             return EndpointFailed(endpoint, told, status=401, hint=self.hint(endpoint))
-        return EndpointFailed(endpoint, told, status=error.status, hint=error.hint)
+        # A 404 of the token server says nothing of the image.
+        status = error.status if error.status is not None and is_transient(error.status) else None
+        return EndpointFailed(endpoint, told, status=status, hint=error.hint)
 
     def _denied(self, endpoint: Endpoint, reason: str) -> EndpointFailed:
         return EndpointFailed(endpoint, reason, status=401, hint=self.hint(endpoint))

@@ -28,7 +28,7 @@ from builder.registry.interface import (
 )
 from builder.registry.manifest import parse_manifest
 from builder.registry.receive import BlobReceiver
-from builder.registry.retry import EndpointFailed
+from builder.registry.retry import EndpointFailed, again
 from builder.registry.tags import tags_at
 from builder.registry.words import printable
 
@@ -133,7 +133,13 @@ class HttpRegistryClient:
 
         def attempt(endpoint: Endpoint) -> None:
             headers = receiver.request_headers()
-            answer = self._ask(endpoint, reference, path, "GET", headers, is_verified=True, cancel=cancel)
+            try:
+                answer = self._ask(endpoint, reference, path, "GET", headers, is_verified=True, cancel=cancel)
+            except EndpointFailed as error:
+                if error.status == 416 and headers:
+                    receiver.refuse_parts()
+                    raise again(error) from error
+                raise
             receiver.receive(endpoint, answer, cancel)
 
         self._anywhere(reference, attempt, blob=descriptor.digest, cancel=cancel)

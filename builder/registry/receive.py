@@ -10,9 +10,9 @@ from contextlib import closing
 from builder.core.descriptor import Descriptor
 from builder.core.digest import Digest, DigestMismatch
 from builder.core.job import Cancel
-from builder.registry.answer import TRANSIENT_LIMIT, Answer, read_chunks
+from builder.registry.answer import Answer, read_chunks
 from builder.registry.config import Endpoint
-from builder.registry.retry import EndpointFailed
+from builder.registry.retry import TRANSIENT_LIMIT, EndpointFailed, again
 
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,19})-[0-9]{1,19}/(\*|[0-9]{1,19})")
 # A try that brought this much does not count as failed; less, and a server could keep us for ever.
@@ -35,6 +35,7 @@ class BlobReceiver:
         self._hash = hashlib.new(descriptor.digest.algorithm)
         self._received = 0
         self._told = 0
+        self._has_no_parts = False
 
     def take_known(self, known: Iterable[bytes]) -> bool:
         """What was received before; whether it is all of it. Raises DigestMismatch if it is too much."""
@@ -44,7 +45,11 @@ class BlobReceiver:
 
     def request_headers(self) -> Mapping[str, str]:
         """Asks for what is missing."""
-        return {"Range": f"bytes={self._received}-"} if self._received else {}
+        return {"Range": f"bytes={self._received}-"} if self._received and not self._has_no_parts else {}
+
+    def refuse_parts(self) -> None:
+        """The server does not give what is missing: from now on it is asked for all."""
+        self._has_no_parts = True
 
     def receive(self, endpoint: Endpoint, answer: Answer, cancel: Cancel | None) -> None:
         """Take what one answer has. Raises EndpointFailed if that is not all, DigestMismatch if too much."""
@@ -95,9 +100,8 @@ class BlobReceiver:
         if answer.response.status == 206:
             match = _CONTENT_RANGE.fullmatch(answer.response.headers.get("Content-Range", "").strip())
             if match is None or int(match[1]) != self._received:
-                raise EndpointFailed(
-                    endpoint, "it answered with another part of the blob", limit=TRANSIENT_LIMIT
-                )
+                self.refuse_parts()
+                raise again(EndpointFailed(endpoint, "it answered with another part of the blob"))
             if match[2] not in ("*", str(self._descriptor.size)):
                 raise self._wrong_size(f"{match[2]} bytes")
             return 0

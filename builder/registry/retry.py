@@ -17,6 +17,8 @@ T = TypeVar("T")
 # A server that asks for more patience than this gets none: Docker Hub's limit lifts after hours.
 LONGEST_WAIT_S = 60.0
 _FIRST_WAIT_S = 0.5
+# Tries in all, after a transient status or a broken connection.
+TRANSIENT_LIMIT = 5
 
 
 class EndpointFailed(RegistryError):
@@ -49,6 +51,15 @@ class EndpointFailed(RegistryError):
         self.is_silent = is_silent
         self.is_foreign = is_foreign
         self.made_progress = False
+
+
+def again(error: EndpointFailed) -> EndpointFailed:
+    """The same, worth another try at once: what was wrong is known."""
+    again = EndpointFailed(
+        error.endpoint, error.reason, status=error.status, limit=TRANSIENT_LIMIT, retry_after_s=0.0
+    )
+    again.hint = error.hint
+    return again
 
 
 def is_transient(status: int) -> bool:

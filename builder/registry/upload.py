@@ -17,11 +17,11 @@ from builder.core.descriptor import Descriptor
 from builder.core.digest import DigestMismatch
 from builder.core.job import Cancel
 from builder.core.reference import Reference
-from builder.registry.answer import TRANSIENT_LIMIT, Answer, finish
+from builder.registry.answer import Answer, finish
 from builder.registry.config import Endpoint
 from builder.registry.exchange import Call, Exchange, repository_url, scope_of
 from builder.registry.interface import BlobPlaced, OpenAt
-from builder.registry.retry import EndpointFailed
+from builder.registry.retry import EndpointFailed, again
 from builder.registry.transport import Body, Request, redirected
 
 _LARGEST_CHUNK = 1 << 30
@@ -168,7 +168,7 @@ class BlobUpload:
         end = self._offset + size
         self._take_offset(endpoint, answer, end)
         if self._offset < end:
-            raise _again(
+            raise again(
                 EndpointFailed(endpoint, f"it has {self._offset} bytes of the blob, and was sent {end}")
             )
 
@@ -183,11 +183,11 @@ class BlobUpload:
         except EndpointFailed as error:
             if error.status == _TOO_LARGE and size and self._shrink(size):
                 self._is_whole = False
-                raise _again(error) from error
+                raise again(error) from error
             if error.status == 400 and self._is_resumed:
                 # It has other bytes than it said: all of them once more.
                 self._session = ""
-                raise _again(error) from error
+                raise again(error) from error
             raise
         finish(answer.response)
         announced = answer.response.headers.get("Docker-Content-Digest", "").strip()
@@ -212,9 +212,9 @@ class BlobUpload:
             if error.status == 404 or (error.status == 416 and not self._offset):
                 # The upload is not known any more: perhaps it is complete, and the answer was lost.
                 self._session = ""
-                raise _again(error) from error
+                raise again(error) from error
             if error.status == 416:
-                raise _again(error) from error
+                raise again(error) from error
             raise
 
     def _ask_offset(self, endpoint: Endpoint, cancel: Cancel | None) -> None:
@@ -241,7 +241,7 @@ class BlobUpload:
         has = otherwise if match is None else int(match[1]) + 1 if match[1] != "0" else min(otherwise, 1)
         if has > self._descriptor.size:
             self._session = ""
-            raise _again(EndpointFailed(endpoint, f"it has {has} bytes of a blob of {self._descriptor.size}"))
+            raise again(EndpointFailed(endpoint, f"it has {has} bytes of a blob of {self._descriptor.size}"))
         self._offset = has
         self._tell(has)
 
@@ -307,12 +307,3 @@ def has_blob(
     finish(answer.response)
     length = answer.response.headers.get("Content-Length", "")
     return answer.response.status == 200 and length in ("", str(descriptor.size))
-
-
-def _again(error: EndpointFailed) -> EndpointFailed:
-    """The same, worth another try at once: what was wrong is known."""
-    again = EndpointFailed(
-        error.endpoint, error.reason, status=error.status, limit=TRANSIENT_LIMIT, retry_after_s=0.0
-    )
-    again.hint = error.hint
-    return again

@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from builder.core.descriptor import LAYERS, Descriptor
 from builder.core.digest import Digest, DigestMismatch
 from builder.core.errors import PybuildError
 from builder.core.events import StepProgress
 from builder.core.image import ImageConfig, chain_ids
-from builder.core.job import Job
+from builder.core.job import Cancel, Job
 from builder.core.platform import Platform
 from builder.core.reference import Reference
+from builder.core.sidebyside import side_by_side
 from builder.core.steps import as_step
 from builder.source.interface import BrokenImage, ImageUnavailable, PullPolicy, ResolvedSource
 from builder.store.interface import ContentStore, Image, ImageStore, ResumedWriter, Snapshot, Snapshotter
@@ -25,6 +27,17 @@ if TYPE_CHECKING:  # a build on local images needs none of it
 
 # BuildKit's limit per host (maxRegistryConcurrency).
 _PARALLEL_FETCHES = 4
+# Those of real images have some kilobytes; the size is the manifest's word.
+_MAX_CONFIG = 8 << 20
+
+
+class _Loaded(NamedTuple):
+    """An image whose documents and layers are known, and that is none yet."""
+
+    id: Digest
+    config: ImageConfig
+    top: str
+    manifest: Digest
 
 
 class RegistryImages:
@@ -55,28 +68,26 @@ class RegistryImages:
                 f'image "{reference.familiar()}" for {platform} is not in the store',
                 hint="leave out --pull=never, or load or pull it first",
             )
-        step = f"resolve {reference}"
-        return as_step(
-            step,
-            f"[internal] load metadata for {reference.with_default_tag()}",
-            job,
-            lambda: self._fetch(reference, platform, job),
-        )
+        return self._keep(reference, self._load(reference, platform, job))
+
+    def pull(self, reference: Reference, platform: Platform, job: Job) -> ResolvedSource:
+        """See ImageSource."""
+        loaded = self._load(reference, platform, job)
+        self.fetch_layers(self._snapshots.chain(loaded.top), job)
+        return self._keep(reference, loaded)
 
     def fetch_layers(self, chain: Sequence[Snapshot], job: Job) -> None:
         """See ImageSource."""
-        missing = [s for s in chain if s.layer is not None and self._content.size(s.layer.digest) is None]
-        if len(missing) <= 1:
-            for snapshot in missing:
-                self.fetch_layer(snapshot, job)
-            return
-        from concurrent.futures import ThreadPoolExecutor
+        # An image may have one layer many times: that of a step that did nothing.
+        missing = {
+            s.layer.digest: s
+            for s in reversed(chain)
+            if s.layer is not None and self._content.size(s.layer.digest) is None
+        }
+        fetches = [partial(self.fetch_layer, snapshot, job) for snapshot in reversed(missing.values())]
+        side_by_side(fetches, _PARALLEL_FETCHES, job.cancel)
 
-        with ThreadPoolExecutor(_PARALLEL_FETCHES) as pool:
-            for done in [pool.submit(self.fetch_layer, snapshot, job) for snapshot in missing]:
-                done.result()
-
-    def fetch_layer(self, snapshot: Snapshot, job: Job) -> None:
+    def fetch_layer(self, snapshot: Snapshot, job: Job, cancel: Cancel | None = None) -> None:
         """Bring one layer's stored form."""
         layer, origin = snapshot.layer, self._snapshots.origin(snapshot.name)
         assert layer is not None
@@ -108,7 +119,7 @@ class RegistryImages:
                             writer.write,
                             known=known(writer),
                             progress=progress,
-                            cancel=job.cancel,
+                            cancel=cancel or job.cancel,
                         )
                         writer.commit(expected=layer.digest)
                         return
@@ -136,6 +147,8 @@ class RegistryImages:
             apply_layer(reader, str(directory), parent)
             reader.drain()
         if snapshot.diff_id is not None and reader.digest() != snapshot.diff_id:
+            # Another image may have the same layer in a form that is right.
+            self._content.delete(layer.digest)
             raise DigestMismatch(snapshot.diff_id, reader.digest(), what="unpacked layer")
 
     def _local(self, reference: Reference, platform: Platform) -> ResolvedSource | None:
@@ -152,23 +165,19 @@ class RegistryImages:
         with self._content.open(digest) as blob:
             return ImageConfig.from_json(blob.read())
 
-    def _fetch(self, reference: Reference, platform: Platform, job: Job) -> ResolvedSource:
-        registry = self._registry()
-        top = registry.fetch_manifest(reference, cancel=job.cancel)
-        manifest, document = self._manifest(top, reference, platform, job)
-        config_bytes = bytearray()
-        registry.fetch_blob(reference, manifest.config, config_bytes.extend, cancel=job.cancel)
-        try:
-            config = ImageConfig.from_json(bytes(config_bytes))
-        except (ValueError, KeyError, TypeError, PybuildError) as error:
-            raise BrokenImage(
-                f'the config of "{reference.familiar()}" is no image config: {error}'
-            ) from error
-        for raw in (top.raw, document.raw, bytes(config_bytes)):
-            self._content.put(raw)
-        image = self._register(reference, manifest, config, Digest.of(bytes(config_bytes)))
-        self._name(reference, top.digest, image, config.platform)
-        return ResolvedSource(reference, image, config, top.digest)
+    def _load(self, reference: Reference, platform: Platform, job: Job) -> _Loaded:
+        return as_step(
+            f"resolve {reference}",
+            f"[internal] load metadata for {reference.with_default_tag()}",
+            job,
+            lambda: self._fetch(reference, platform, job),
+        )
+
+    def _keep(self, reference: Reference, loaded: _Loaded) -> ResolvedSource:
+        """The image is one from now on, and has the name."""
+        image = self._images.add(loaded.id, loaded.top, created_at=time.time())
+        self._name(reference, loaded.manifest, image, loaded.config.platform)
+        return ResolvedSource(reference, image, loaded.config, loaded.manifest)
 
     def _name(self, reference: Reference, manifest: Digest, image: Image, platform: Platform) -> None:
         """Images of one index stay together under its names, and this machine's is the first choice."""
@@ -182,6 +191,29 @@ class RegistryImages:
         self._images.add_manifest(reference, manifest, main, parts)
         if reference.digest is None:
             self._images.tag(reference, main, parts)
+
+    def _fetch(self, reference: Reference, platform: Platform, job: Job) -> _Loaded:
+        registry = self._registry()
+        top = registry.fetch_manifest(reference, cancel=job.cancel)
+        manifest, document = self._manifest(top, reference, platform, job)
+        if manifest.config.size > _MAX_CONFIG:
+            raise BrokenImage(
+                f'the config of "{reference.familiar()}" has {manifest.config.size} bytes',
+                hint="it is no ordinary container image",
+            )
+        config_bytes = bytearray()
+        registry.fetch_blob(reference, manifest.config, config_bytes.extend, cancel=job.cancel)
+        try:
+            config = ImageConfig.from_json(bytes(config_bytes))
+        except (ValueError, KeyError, TypeError, PybuildError) as error:
+            raise BrokenImage(
+                f'the config of "{reference.familiar()}" is no image config: {_shown(error)}'
+            ) from error
+        for raw in (top.raw, document.raw, bytes(config_bytes)):
+            self._content.put(raw)
+        return _Loaded(
+            Digest.of(bytes(config_bytes)), config, self._register(reference, manifest, config), top.digest
+        )
 
     def _manifest(
         self, top: FetchedManifest, reference: Reference, platform: Platform, job: Job
@@ -199,9 +231,13 @@ class RegistryImages:
             raise BrokenImage(f'the index of "{reference.familiar()}" leads to another index')
         return manifest, fetched
 
-    def _register(self, reference: Reference, manifest: Manifest, config: ImageConfig, id: Digest) -> Image:
+    def _register(self, reference: Reference, manifest: Manifest, config: ImageConfig) -> str:
         top = register_layers(self._snapshots, config, manifest.layers, origin=reference.repository)
-        return self._images.add(id, top, created_at=time.time())
+        for snapshot, layer in zip(self._snapshots.chain(top), manifest.layers, strict=True):
+            # Known from another image, whose registry may be gone or may have lied of it.
+            if snapshot.layer is not None and self._content.size(snapshot.layer.digest) is None:
+                self._snapshots.set_layer(snapshot.name, layer, reference.repository)
+        return top
 
 
 def register_layers(
@@ -240,3 +276,8 @@ class _HashingReader:
 
     def digest(self) -> Digest:
         return Digest("sha256", self._hash.hexdigest())
+
+
+def _shown(error: Exception) -> str:
+    """What a document says, fit for a terminal."""
+    return "".join(c if c.isprintable() else " " for c in str(error)[:300])

@@ -58,6 +58,9 @@ class ImageSource(Protocol):
         At most a few small requests; no layer is fetched. Raises ImageUnavailable and the registry's errors.
         """
 
+    def pull(self, reference: Reference, platform: Platform, job: Job) -> ResolvedSource:
+        """The registry's, with its layers; the name is its own once they are all there."""
+
     def unpack(self, snapshot: Snapshot, directory: Path, lowers: Sequence[str], job: Job) -> None:
         """Make the directory form of a layer, verified against its diff ID; fetches it if need be."""
 

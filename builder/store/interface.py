@@ -163,6 +163,9 @@ class Snapshotter(Protocol):
     ) -> Snapshot:
         """A layer from elsewhere, not unpacked yet; the one that is there already if the chain is known."""
 
+    def set_layer(self, name: str, layer: Descriptor, origin: str) -> None:
+        """Where else a layer's stored form can be had, perhaps in another form."""
+
     def origin(self, name: str) -> str:
         """The repository that a layer's stored form can be fetched from; "" if none is known."""
 

@@ -265,6 +265,14 @@ class OverlaySnapshotter:
             )  # fmt: skip
         return Snapshot(name, parent, depth, diff_id, layer, created_at)
 
+    def set_layer(self, name: str, layer: Descriptor, origin: str) -> None:
+        """See Snapshotter."""
+        self._database.run(
+            "UPDATE snapshots SET blob = ?, media_type = ?, blob_size = ?, origin = ? WHERE name = ?",
+            (str(layer.digest), layer.media_type, layer.size, origin, name),
+        )
+        self._known.pop(name, None)
+
     def directory(self, name: str) -> str:
         """See Snapshotter."""
         snapshot = self.stat(name)

@@ -14,6 +14,7 @@ import gzip
 import hashlib
 import json
 import re
+import socket
 import ssl
 import sys
 import threading
@@ -66,6 +67,7 @@ class Answer(NamedTuple):
     reason: str | None = None
     is_dropped: bool = False  # the connection ends instead
     hold: threading.Event | None = None  # the connection stays open after the body until this is set
+    speak: Callable[[socket.socket], object] | None = None  # says it all, and then the connection ends
 
 
 class _Stored(NamedTuple):
@@ -95,6 +97,7 @@ class FakeRegistry:
 
     def __init__(self, *, tls: bool = False) -> None:
         self.log: list[LoggedRequest] = []
+        self.spoken: list[Answer] = []  # that were said by ``speak``
         self.serves_ranges = True
         self.sends_digest_header = True
         self.token_lifetime_s = 300
@@ -272,6 +275,14 @@ class FakeRegistry:
     def cut_body(self, pattern: str, after: int) -> None:
         """Once: the connection ends after so many bytes of what a client sends; an upload keeps them."""
         self._cuts.append((re.compile(pattern), after))
+
+    def heal(self) -> None:
+        """Nothing goes wrong any more, anybody may read, and what was asked is forgotten."""
+        self._rules.clear()
+        self._early.clear()
+        self._cuts.clear()
+        self.log.clear()
+        self._basic = self._realm = None
 
     def cut_of(self, line: str) -> int | None:
         for cut in self._cuts:
@@ -467,6 +478,11 @@ def _server(registry: FakeRegistry, *, tls: bool) -> ThreadingHTTPServer:
         def _send(self, answer: Answer) -> None:
             if answer.is_dropped:
                 self.close_connection = True
+                return
+            if answer.speak is not None:
+                self.close_connection = True
+                registry.spoken.append(answer)
+                answer.speak(self.connection)
                 return
             self.send_response(answer.status, answer.reason)
             for key, value in {"Content-Length": str(len(answer.body)), **answer.headers}.items():
