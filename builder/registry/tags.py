@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from urllib.parse import urljoin
 
@@ -48,6 +47,8 @@ def tags_at(exchange: Exchange, endpoint: Endpoint, reference: Reference, cancel
 
 
 def _tags(endpoint: Endpoint, reference: Reference, raw: bytes) -> list[str]:
+    import json
+
     try:
         document = json.loads(raw)
         tags = document["tags"] or []
