@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from builder.attest.materials import Material
@@ -42,6 +42,7 @@ class BuildFacts:
     build_id: str
     started_at: float
     finished_at: float
+    vcs: Mapping[str, str] = field(default_factory=dict)  # of the context, where it is a checkout
     epoch_s: int | None = None  # SOURCE_DATE_EPOCH: the same build then gives the same bytes
     layers: tuple[Mapping[str, Any], ...] = ()  # descriptors of the image's layers, as they left
 
@@ -73,7 +74,10 @@ def provenance(facts: BuildFacts, options: ProvenanceOptions) -> dict[str, Any]:
     }
     predicate["runDetails"]["metadata"] = {
         **_times(facts, predicate),
-        "buildkit_metadata": _extension(facts, steps) if is_max else {},
+        "buildkit_metadata": {
+            **({"vcs": dict(facts.vcs)} if facts.vcs else {}),
+            **(_extension(facts, steps) if is_max else {}),
+        },
         "buildkit_hermetic": _is_hermetic(facts.definition),
         "buildkit_completeness": {"request": is_max, "resolvedDependencies": facts.is_complete},
         "buildkit_reproducible": options.is_reproducible,

@@ -36,6 +36,8 @@ if TYPE_CHECKING:  # a build without attestations loads none of it
     from builder.engine.build import BuildRequest
     from builder.exporter.packed import PackedImage
 
+# buildx's switch for what it tells of a checkout.
+_GIT_INFO = "BUILDX_GIT_INFO"
 _KEY = "buildx.build.provenance"
 _PIECE = 1 << 20
 # BuildKit's, that make it scan more than the image.
@@ -211,6 +213,7 @@ class Attester:
             build_id=self._job.id,
             started_at=self._started_at,
             finished_at=self._finished_at,
+            vcs=self._vcs,
             epoch_s=converted.epoch_s,
             layers=layers,
         )
@@ -223,6 +226,18 @@ class Attester:
         if context is None or context.tree is None:
             return None
         return next(iter(materials(context.tree, self._resolved)), None)
+
+    @cached_property
+    def _vcs(self) -> dict[str, str]:
+        """Of a context that is a folder; one that was fetched has its commit among the materials."""
+        from builder.engine.vcs import vcs_of
+
+        folder = Path(self._request.context)
+        if self._prepared.question.context is not None or not folder.is_dir():
+            return {}
+        if (self._recorder.environment(_GIT_INFO) or "").lower() in ("0", "f", "false"):
+            return {}
+        return vcs_of(folder, self._prepared.dockerfile.path)
 
     @cached_property
     def _resolved(self) -> Resolved:

@@ -123,6 +123,14 @@ def test_materials() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_commit_of_the_folder(mode: str) -> None:
+    """A hint in both modes."""
+    made = provenance(facts(vcs={"revision": _COMMIT}), ProvenanceOptions(mode=mode))
+
+    assert made["runDetails"]["metadata"]["buildkit_metadata"]["vcs"] == {"revision": _COMMIT}
+
+
 def test_context_from_git() -> None:
     """The place of the Dockerfile is an address and a commit."""
     source = git_material("https://host.example/repo.git#main", _COMMIT)
