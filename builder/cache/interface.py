@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import NamedTuple, Protocol
+from typing import BinaryIO, NamedTuple, Protocol
 
+from builder.core.descriptor import Descriptor
 from builder.core.digest import Digest
+from builder.core.job import Cancel
 
 
 class CacheRecord(NamedTuple):
@@ -44,9 +46,6 @@ class CacheBackend(Protocol):
     def save_content(self, source: Digest, selector: str, content: Digest) -> None:
         """Overwrites."""
 
-    def memos(self, sources: Collection[Digest]) -> list[ContentMemo]:
-        """All that is remembered of the contents of these, sorted."""
-
     def listing(self, content: Digest) -> bytes | None:
         """What a content digest was computed from, as it was saved."""
 
@@ -54,4 +53,56 @@ class CacheBackend(Protocol):
         """For as long as ``key`` has a record; kept once per content.
 
         ``listing`` is asked only if it is not known; None: nor here.
+        """
+
+
+class Lineage(NamedTuple):
+    """What the tree of a step stands on: so many layers over the top of an image, "" and None for none."""
+
+    base: str  # the image's snapshot
+    base_chain: Digest | None
+    height: int
+
+
+class RemoteManifest(NamedTuple):
+    """A manifest or an index of a CacheRemote, as its bytes are there; ``digest`` is of them, and checked."""
+
+    raw: bytes
+    media_type: str
+    digest: Digest
+
+
+class CacheRemote(Protocol):
+    """A place where caches are shared: blobs by digest, manifests by name. Thread-safe.
+
+    A name is a tag, or a digest as text. What is read is checked against its digest on the way. A failure is
+    a PybuildError, or an OSError where the place is a folder.
+    """
+
+    @property
+    def place(self) -> str:
+        """For people: "folder /mnt/cache", "registry.example/app:cache"."""
+
+    @property
+    def origin(self) -> str:
+        """The repository that the store can fetch blobs from later; "": they are to be fetched now."""
+
+    def manifest(self, name: str, cancel: Cancel) -> RemoteManifest | None:
+        """What stands under a name; None: nothing."""
+
+    def put_manifest(self, name: str, raw: bytes, media_type: str, cancel: Cancel) -> None:
+        """Let a name stand for these bytes; what they name must be there."""
+
+    def has_blob(self, blob: Descriptor, cancel: Cancel) -> bool:
+        """Whether it is there, as far as that can be told without reading it."""
+
+    def read_blob(self, blob: Descriptor, sink: Callable[[bytes], object], cancel: Cancel) -> None:
+        """Into ``sink``, in order; the bytes are good only if this returns. Raises if it is not there."""
+
+    def put_blob(
+        self, blob: Descriptor, open_at: Callable[[int], BinaryIO], cancel: Cancel, *, mount_from: str = ""
+    ) -> bool:
+        """Have it there; whether bytes were sent. ``open_at`` opens it at an offset.
+
+        ``mount_from`` is the path of another repository of that registry that may have it.
         """

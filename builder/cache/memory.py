@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 
-from builder.cache.interface import CacheRecord, ContentMemo
+from builder.cache.interface import CacheRecord
 from builder.core.digest import Digest
 
 
@@ -39,13 +39,6 @@ class MemoryCache:
     def save_content(self, source: Digest, selector: str, content: Digest) -> None:
         """See CacheBackend."""
         self._contents[source, selector] = content
-
-    def memos(self, sources: Collection[Digest]) -> list[ContentMemo]:
-        """See CacheBackend."""
-        wanted = set(sources)
-        return sorted(
-            ContentMemo(*key, content) for key, content in self._contents.items() if key[0] in wanted
-        )
 
     def listing(self, content: Digest) -> bytes | None:
         """See CacheBackend."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 
-from builder.cache.interface import CacheRecord, ContentMemo
+from builder.cache.interface import CacheRecord
 from builder.core.digest import Digest
 from builder.store.interface import Row, Rows
 
@@ -78,14 +78,6 @@ class SqliteCache:
         self._rows.run(
             "INSERT OR REPLACE INTO contents (source, selector, digest) VALUES (?, ?, ?)",
             (source.hex, selector, content.hex),
-        )
-
-    def memos(self, sources: Collection[Digest]) -> list[ContentMemo]:
-        """See CacheBackend."""
-        rows = self._all_of("SELECT source, selector, digest FROM contents WHERE source", sources)
-        return sorted(
-            ContentMemo(Digest("sha256", str(source)), str(selector), Digest("sha256", str(content)))
-            for source, selector, content in rows
         )
 
     def listing(self, content: Digest) -> bytes | None:

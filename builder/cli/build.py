@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperOption
 
 from builder.cli.attest_options import Attest, Provenance, Sbom, described_provenance, read_attest
+from builder.cli.cache_options import CacheFrom, CacheTo, read_sharing, summary_lines
 from builder.cli.context import opened, rendered
 from builder.cli.failures import WithSource
 from builder.cli.output_options import (
@@ -53,7 +54,7 @@ if TYPE_CHECKING:  # --help does without
 
 # Options of `docker buildx build` that have no effect yet: refused by name. True: they take a value.
 UNBUILT = {
-    "--builder": True, "--cache-from": True, "--cache-to": True,
+    "--builder": True,
     "--call": True, "--compress": False, "--isolation": True, "--policy": True,
     "--squash": False,
 }  # fmt: skip
@@ -163,6 +164,8 @@ def build(
     provenance: Provenance = None,
     sbom: Sbom = None,
     attest: Attest = None,
+    cache_from: CacheFrom = None,
+    cache_to: CacheTo = None,
     locked: Annotated[bool, typer.Option("--locked", help="Fail if a name is not in the lock file.")] = False,
     trace: Annotated[
         Path | None,
@@ -197,6 +200,7 @@ def build(
         outputs=read.outputs,
         attestations=read_attest(given),
         described_provenance=described_provenance(os.environ, is_described=metadata_file is not None),
+        sharing=read_sharing(cache_from, cache_to),
     )
     if check:
         from builder.cli.check import report
@@ -220,6 +224,8 @@ def build(
         named = "".join(f" as {tag.familiar()}" for tag in outcome.tags)
         if renderer.findings:
             typer.echo(counted(renderer.findings, "warning") + " found by the build checks", err=True)
+        for line in summary_lines(outcome):
+            typer.echo(line, err=True)
         typer.echo(f"built {outcome.image}{named}", err=True)
 
 

@@ -29,11 +29,13 @@ from builder.engine.prepare import prepare
 from builder.engine.reasons import Reasons
 from builder.engine.recorder import Recorder
 from builder.engine.session import SecretSource, SshSource, open_session
+from builder.engine.sharing.lineage import chain_of
+from builder.engine.sharing.options import SharingOptions
+from builder.engine.sharing.session import Saved, Sharing, Written
 from builder.exporter.image import finish_image
 from builder.exporter.layers import Layers
 from builder.frontend.interface import FrontendResult
-from builder.llb.definition import Definition, merged
-from builder.llb.ops import ExecOp, FileOp, MergeOp
+from builder.llb.definition import merged
 from builder.ops.results import Result, SnapshotResult, SnapshotResults, snapshot_of
 from builder.solver.solver import Solver
 from builder.source.interface import PullPolicy
@@ -67,6 +69,7 @@ class BuildRequest:
     outputs: Outputs = Outputs()
     attestations: Attestations = Attestations()
     described_provenance: str = ""  # min, max: the provenance is part of the outcome
+    sharing: SharingOptions = SharingOptions()
 
 
 class NoEpoch(PybuildError):
@@ -91,6 +94,8 @@ class BuildOutcome:
     exported: Exported
     id: str  # of the build
     provenances: Mapping[str, Any]  # for the document of `--metadata-file`
+    saved: Saved | None = None
+    written: Sequence[Written] = ()  # caches
 
 
 @dataclass(slots=True)
@@ -118,6 +123,8 @@ def build(
         record = stack.enter_context(recorded(shelf, build_id, request, recorder, source, logged))
         session = stack.enter_context(open_session(request.secrets, request.ssh))
         job = Job(build_id, session, record, engine.job.cancel)
+        sharing = Sharing(engine, request.sharing, job)
+        sharing.read(request.platforms)
         prepared = stack.enter_context(prepare(engine, request, recorder, job))
         source.name, source.data = prepared.dockerfile.name, prepared.dockerfile.data
         conversions = convert(prepared, request.platforms, job.progress)
@@ -125,7 +132,8 @@ def build(
         check_executable(definition)
         clamps = [_clamping(engine, request, each) for each in conversions]
         layers = Layers(engine.snapshots, engine.content)
-        final = [_chain_of(each.definition) for each in conversions]
+        final = [chain_of(each.definition) for each in conversions]
+        sharing.begin(definition, conversions, prepared.bridge.image)
 
         def on_result(digest: Digest, results: Sequence[Result]) -> None:
             if not isinstance(results[0], SnapshotResult):
@@ -139,19 +147,21 @@ def build(
         with layers:
             solver = Solver[Result](
                 prepared.resolver,
-                engine.cache,
+                sharing.cache,
                 SnapshotResults(engine.snapshots),
                 parallelism=request.parallelism,
                 on_result=on_result,
                 turns=engine.turns,
                 on_miss=Reasons(engine, request, definition).why,
+                on_key=sharing.note_key,
             )
             results = solver.solve_all(definition, [each.definition.target for each in conversions], job)
             built = []
             for converted, result, clamped in zip(conversions, results, clamps, strict=True):
                 top = snapshot_of(result) if result is not None else ""
-                engine.bring_layers(top)
-                built.append(_finished(engine, layers, converted, clamped(top)))
+                if not request.outputs.leaves_layers:
+                    engine.bring_layers(top)
+                built.append(_finished(sharing, layers, converted, clamped(top)))
             main = main_image(built)
             _publish(engine, built, request.outputs, tags)
             record.note_image(str(main.image), tags)
@@ -160,7 +170,9 @@ def build(
             exporter = Exporter(engine, job, layers, tags, attester if wanted else None)
             exported = exporter.export(built, request.outputs)
             provenances = attester.described(request.described_provenance)
-    return BuildOutcome(main.image, tags, exported, build_id, provenances)
+            saved, pushed = sharing.saved(), request.outputs.pushed(tags)
+            written = sharing.export(layers, main.platform, pushed, record.steps())
+    return BuildOutcome(main.image, tags, exported, build_id, provenances, saved, written)
 
 
 def _index_of(request: BuildRequest) -> str:
@@ -181,8 +193,11 @@ def _clamping(engine: Engine, request: BuildRequest, converted: FrontendResult) 
     return ClampedChain(engine.snapshots, len(converted.image.diff_ids), converted.epoch_s).name
 
 
-def _finished(engine: Engine, layers: Layers, converted: FrontendResult, top: str) -> Built:
-    data = finish_image(converted.image, engine.snapshots.chain(top), layers, epoch_s=converted.epoch_s)
+def _finished(sharing: Sharing, layers: Layers, converted: FrontendResult, top: str) -> Built:
+    engine = sharing.engine
+    chain = engine.snapshots.chain(top)
+    data = finish_image(converted.image, chain, layers, epoch_s=converted.epoch_s)
+    data = sharing.inlined(data, converted, chain)
     return Built(engine.content.put(data), top, converted.image.platform)
 
 
@@ -196,23 +211,3 @@ def _publish(engine: Engine, built: Sequence[Built], outputs: Outputs, tags: Seq
             engine.images.add(each.image, each.top, created_at=time.time())
         for tag in named:
             engine.images.tag(tag, main_image(built).image, parts)
-
-
-def _chain_of(definition: Definition) -> set[Digest]:
-    """The vertices whose results are layers of the target."""
-    chain: set[Digest] = set()
-    edge = definition.target
-    while edge is not None:
-        chain.add(edge.vertex)
-        vertex = definition.vertices[edge.vertex]
-        match vertex.op:
-            case ExecOp():
-                root = vertex.op.mounts[0].input
-            case FileOp():
-                root = vertex.op.base
-            case MergeOp():
-                root = 0
-            case _:
-                break
-        edge = vertex.inputs[root] if root >= 0 else None
-    return chain

@@ -160,6 +160,17 @@ class Outputs:
         """Whether the image is one of the store afterwards."""
         return any(item.keeps_image for item in self.items)
 
+    @property
+    def leaves_layers(self) -> bool:
+        """Whether nobody reads the layers here: a registry takes those that it has from itself."""
+        return all(
+            item.kind == "cacheonly" or (item.pushes and not item.options.is_forced) for item in self.items
+        )
+
+    def pushed(self, tags: Sequence[Reference]) -> tuple[Reference, ...]:
+        """Where the image is pushed to."""
+        return tuple(name for item in self.items if item.pushes for name in (*tags, *item.names))
+
     def check(self, tags: Sequence[Reference], *, index_of: str = "", is_attested: bool = False) -> None:
         """Before anything is built. ``index_of``: why there is an index, where there must be one.
 

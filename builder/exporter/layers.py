@@ -141,6 +141,8 @@ class Layers:
         # What a layer holds is decided by the times that the step gave, whatever it is written with.
         source = self._snapshots.stat(snapshot.clamp_of) if snapshot.clamp_of else snapshot
         assert source is not None, "a clamped tree lives as long as its clamp"
+        if source.layer is not None:
+            self._snapshots.lowers(source.name)  # it may not be unpacked
         lowers = self._snapshots.lowers(source.parent)
         return write_layer(
             self._snapshots.directory(source.name),

@@ -54,7 +54,7 @@ class Packer:
         there is not, and DigestMismatch for a tree that somebody changed.
         """
         options.check()
-        layers = tuple(self._layer(snapshot, options) for snapshot in self._snapshots.chain(top))
+        layers = tuple(self.layer(snapshot, options) for snapshot in self._snapshots.chain(top))
         image = ImageConfig.from_json(config)
         plain = tuple(layer.plain for layer in layers)
         if plain != image.diff_ids:
@@ -95,7 +95,8 @@ class Packer:
             while data := blob.read(_PIECE):
                 sink(data)
 
-    def _layer(self, snapshot: Snapshot, options: PackOptions) -> PackedLayer:
+    def layer(self, snapshot: Snapshot, options: PackOptions) -> PackedLayer:
+        """Pack one layer; parents first."""
         diff_id = self._layers.diff_id(snapshot)
         pulled = snapshot.layer
         if pulled is not None:

@@ -13,7 +13,7 @@ from builder.core.digest import Digest, DigestMismatch, InvalidDigest
 from builder.core.job import Cancel
 from builder.core.patience import Patience
 from builder.core.reference import DEFAULT_TAG, Reference
-from builder.registry.answer import Answer, read_capped
+from builder.registry.answer import Answer, finish, read_capped
 from builder.registry.config import Endpoint, RegistryConfig
 from builder.registry.exchange import Call, Exchange, check_reference, repository_url, scope_of
 from builder.registry.interface import (
@@ -112,6 +112,26 @@ class HttpRegistryClient:
             return tags_at(self._exchange, endpoint, reference, cancel)
 
         return self._anywhere(reference, attempt, cancel=cancel)
+
+    def has_blob(self, reference: Reference, descriptor: Descriptor, *, cancel: Cancel | None = None) -> bool:
+        check_reference(reference)
+        path = f"blobs/{descriptor.digest}"
+
+        def attempt(endpoint: Endpoint) -> bool:
+            try:
+                answer = self._ask(endpoint, reference, path, "HEAD", {}, is_verified=True, cancel=cancel)
+            except EndpointFailed as error:
+                # Storage whose addresses are signed for GET, and servers that do not know HEAD.
+                if error.is_foreign or error.status in (405, 501):
+                    return True
+                raise
+            finish(answer.response)
+            return answer.response.headers.get("Content-Length", "") in ("", str(descriptor.size))
+
+        try:
+            return self._anywhere(reference, attempt, blob=descriptor.digest, cancel=cancel)
+        except BlobNotFound:
+            return False
 
     def fetch_blob(
         self,

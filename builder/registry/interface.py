@@ -192,6 +192,12 @@ class RegistryClient(Protocol):
         Raises ManifestNotFound if there is no such repository, RegistryDenied, RegistryUnavailable.
         """
 
+    def has_blob(self, reference: Reference, descriptor: Descriptor, *, cancel: Cancel | None = None) -> bool:
+        """Whether the repository of ``reference`` has it; also where it cannot be asked without fetching it.
+
+        Raises RegistryDenied, RegistryUnavailable.
+        """
+
     def fetch_blob(
         self,
         reference: Reference,

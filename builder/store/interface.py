@@ -134,15 +134,15 @@ class Snapshotter(Protocol):
         """Freeze; ``active`` is gone afterwards, either way."""
 
     def share(self, parent: str, name: str) -> Snapshot:
-        """The tree ``name``, which has no parent and no stored form, over another parent; nothing is copied.
+        """The tree ``name``, which has no parent, over another parent; nothing is copied.
 
-        As a layer it is the same too, whatever the parent holds.
+        As a layer it is the same too, in its stored form if it has one, whatever the parent holds.
         """
 
     def clamp(self, parent: str, name: str, mtime_s: int) -> Snapshot:
         """The layer of ``name`` over another parent, with times after ``mtime_s`` set to that.
 
-        ``name`` has no stored form. It is one row for each (parent, name, time), however often it is asked
+        It is one row for each (parent, name, time), however often it is asked
         for, and no file before somebody needs its directory.
         """
 

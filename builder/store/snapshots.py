@@ -170,21 +170,24 @@ class OverlaySnapshotter:
         assert below is not None, "a tree is to be put on a snapshot that is not there"
         assert shared is not None, "a tree is to be shared that is not there"
         assert not shared.parent, "only a tree without parent means the same over another one"
-        assert shared.layer is None, "a stored layer is added over another parent, not shared"
+        diff_id = shared.diff_id if shared.layer is not None else None
         snapshot = shared._replace(
             name=self._state.new_name(),
             parent=parent,
             depth=below.depth + 1,
-            diff_id=None,
+            diff_id=diff_id,
             same_as=name,
             clamp_of="",
             clamp_s=None,
         )
         self._state.lease.hold(snapshot.name)
+        # A stored layer stays one: its blob is not made again from the directory that it was unpacked to.
         self._database.run(
-            "INSERT INTO snapshots (name, parent, depth, is_ready, created_at, same_as)"
-            " VALUES (?, ?, ?, 0, ?, ?)",
-            (snapshot.name, parent, snapshot.depth, snapshot.created_at, name),
+            "INSERT INTO snapshots (name, parent, depth, is_ready, created_at, same_as,"
+            " diff_id, chain_id, blob, media_type, blob_size, origin) SELECT ?, ?, ?, 0, created_at, name,"
+            " CASE WHEN blob IS NULL THEN NULL ELSE diff_id END, ?, blob, media_type, blob_size, origin"
+            " FROM snapshots WHERE name = ?",
+            (snapshot.name, parent, snapshot.depth, self._chain_over(parent, diff_id), name),
         )
         self._known[snapshot.name] = snapshot
         return snapshot
@@ -193,7 +196,6 @@ class OverlaySnapshotter:
         """See Snapshotter."""
         source = self.stat(name)
         assert source is not None, "a tree is to be clamped that is not there"
-        assert source.layer is None, "a stored layer has the times that it has"
         with self._database.transaction():
             if source.same_as:
                 shared = self.clamp("", source.same_as, mtime_s)
@@ -208,6 +210,7 @@ class OverlaySnapshotter:
                 parent=parent,
                 depth=below.depth + 1 if below else 1,
                 diff_id=None,
+                layer=None,
                 clamp_of=name,
                 clamp_s=mtime_s,
             )
@@ -282,13 +285,9 @@ class OverlaySnapshotter:
         """See Snapshotter."""
         snapshot = self.stat(name)
         assert snapshot is not None
-        parent = self._chain_id(snapshot.parent)
-        chain: str | None = str(diff_id)
-        if snapshot.parent:
-            chain = str(chain_ids((parent, diff_id))[1]) if parent else None
         self._database.run(
             "UPDATE snapshots SET diff_id = ?, chain_id = ?, tar_size = ? WHERE name = ?",
-            (str(diff_id), chain, tar_size, name),
+            (str(diff_id), self._chain_over(snapshot.parent, diff_id), tar_size, name),
         )
         self._known[name] = snapshot._replace(diff_id=diff_id)
 
@@ -322,6 +321,13 @@ class OverlaySnapshotter:
     def _chain_id(self, name: str) -> Digest | None:
         row = self._database.row("SELECT chain_id FROM snapshots WHERE name = ?", (name,)) if name else None
         return Digest.parse(text(row[0])) if row and row[0] else None
+
+    def _chain_over(self, parent: str, diff_id: Digest | None) -> str | None:
+        """The chain ID of a layer, if that of its parent is known."""
+        below = self._chain_id(parent)
+        if diff_id is None or (parent and below is None):
+            return None
+        return str(chain_ids((below, diff_id))[1] if below is not None else diff_id)
 
     def _make_ready(self, snapshot: Snapshot, below: list[str]) -> None:
         if snapshot.same_as:

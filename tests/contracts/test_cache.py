@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.cache.interface import CacheBackend, CacheRecord, ContentMemo
+from builder.cache.interface import CacheBackend, CacheRecord
 from builder.cache.memory import MemoryCache
 from builder.cache.sqlite import SqliteCache
 from builder.core.digest import Digest
@@ -111,15 +111,3 @@ def test_threads(cache: CacheBackend) -> None:
 
     assert len(stand) == 16
     assert set(stand) == {cache.lookup([KEY])[KEY]}
-
-
-def test_memos_of_several_sources(cache: CacheBackend) -> None:
-    """What is known of some results' contents comes in one sorted list, and nothing of others."""
-    content = Digest.of(b"content")
-    cache.save_content(KEY, "b", content)
-    cache.save_content(KEY, "a", content)
-    cache.save_content(OTHER, "a", content)
-
-    assert cache.memos([KEY]) == [ContentMemo(KEY, "a", content), ContentMemo(KEY, "b", content)]
-    assert len(cache.memos([KEY, OTHER, content])) == 3
-    assert cache.memos([]) == []

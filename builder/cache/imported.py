@@ -1,0 +1,112 @@
+"""One shared cache during a build: its records as records of the store, as they are hit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+from builder.cache.document import CacheDocument, SharedLayer
+from builder.cache.interface import CacheRecord, CacheRemote, ContentMemo, Lineage
+from builder.core.descriptor import Descriptor
+from builder.core.digest import Digest
+from builder.core.errors import Cancelled, PybuildError
+from builder.core.job import Cancel
+from builder.store.interface import ContentStore, Snapshotter
+
+
+class ImportedCache:
+    """``lineages(key)`` are those of the build's steps with that key: a record must have one of them.
+
+    ``warns`` is told why a record is not used. ``find`` is called by one thread at a time.
+    """
+
+    def __init__(
+        self,
+        document: CacheDocument,
+        remote: CacheRemote,
+        snapshots: Snapshotter,
+        content: ContentStore,
+        lineages: Callable[[Digest], Collection[Lineage]],
+        warns: Callable[[str], None],
+        cancel: Cancel,
+    ) -> None:
+        self.document = document
+        self.remote = remote
+        self._snapshots = snapshots
+        self._content = content
+        self._lineages = lineages
+        self._warns = warns
+        self._cancel = cancel
+        self._memos = {(memo.source, memo.selector): memo.content for memo in document.memos}
+        self._refused: set[Digest] = set()
+
+    def find(self, key: Digest) -> CacheRecord | None:
+        """The record of a key, with its result among the store's snapshots, as pulled layers are."""
+        shared = self.document.records.get(key)
+        if shared is None or key in self._refused:
+            return None
+        name = self._place(key, shared.result)
+        if name is None:
+            self._refused.add(key)
+            return None
+        return CacheRecord(name, shared.inputs)
+
+    def content(self, source: Digest, selector: str) -> Digest | None:
+        """What CacheBackend.content says of it."""
+        return self._memos.get((source, selector))
+
+    def memos(self, sources: Collection[Digest]) -> list[ContentMemo]:
+        """What CacheBackend.memos says."""
+        wanted = set(sources)
+        return [memo for memo in self.document.memos if memo.source in wanted]
+
+    def _place(self, key: Digest, result: Digest | None) -> str | None:
+        for lineage in self._lineages(key):
+            layers = self._above(result, lineage)
+            if layers is not None:
+                return self._bring(layers, lineage.base)
+        self._warns(f"the result of {key.short} does not stand on what its step does")
+        return None
+
+    def _above(self, result: Digest | None, lineage: Lineage) -> list[SharedLayer] | None:
+        """The layers of a result over the base, base first; None if it stands on anything else."""
+        layers: list[SharedLayer] = []
+        chain = result
+        while len(layers) < lineage.height and chain != lineage.base_chain:
+            layer = self.document.layers.get(chain) if chain is not None else None
+            if layer is None:
+                return None
+            layers.append(layer)
+            chain = layer.parent
+        is_whole = chain == lineage.base_chain and len(layers) == lineage.height
+        return layers[::-1] if is_whole else None
+
+    def _bring(self, layers: list[SharedLayer], name: str) -> str | None:
+        blobs = [self.document.blobs[layer.diff_id] for layer in layers]
+        for blob in blobs:
+            if not self._have(blob):
+                return None
+        for layer, blob in zip(layers, blobs, strict=True):
+            name = self._snapshots.add_layer(
+                name, layer.diff_id, layer.chain_id, blob, self.remote.origin, layer.created_at
+            ).name
+        return name
+
+    def _have(self, blob: Descriptor) -> bool:
+        """A layer that can be fetched later is only asked for; a lost one is a miss, and no failure."""
+        if self._content.size(blob.digest) == blob.size:
+            return True
+        try:
+            if self.remote.origin:
+                is_there = self.remote.has_blob(blob, self._cancel)
+                if not is_there:
+                    self._warns(f"the layer {blob.digest.short} is not there any more")
+                return is_there
+            with self._content.writer() as writer:
+                self.remote.read_blob(blob, writer.write, self._cancel)
+                writer.commit(expected=blob.digest)
+        except Cancelled:
+            raise
+        except (PybuildError, OSError) as error:
+            self._warns(str(error))
+            return False
+        return True

@@ -1,0 +1,1 @@
+"""Caches that machines share: imported before a build, exported after it."""
