@@ -47,6 +47,7 @@ COMMANDS = {
     "profile": ("builder.cli.profile:profile", "Show where the time of a build went."),
     "graph": ("builder.cli.graph.command:graph", "Draw the steps of a build or an image."),
     "bootstrap": ("builder.cli.system:bootstrap", "Make a base image from this machine, without a registry."),
+    "doctor": ("builder.cli.doctor:doctor", "Say what this machine lets pybuild do."),
     "parse": ("builder.cli.system:parse", "Show how a Dockerfile is read."),
 }
 

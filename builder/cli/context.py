@@ -56,6 +56,11 @@ def patience_of(context: typer.Context) -> Patience | None:
     return _settings(context).patience
 
 
+def caller(context: typer.Context) -> int:
+    """The user id of the caller, before it became root of a namespace."""
+    return _settings(context).uid
+
+
 def _settings(context: typer.Context) -> Settings:
     settings = context.obj
     assert isinstance(settings, Settings)

@@ -219,6 +219,11 @@ class Launcher:
             with contextlib.suppress(OSError):
                 os.rmdir(group)  # the next launcher does it, if it cannot be done now
 
+    @property
+    def has_device_group(self) -> bool:
+        """Whether a control group decides about devices; known once a process was started."""
+        return bool(self._device_group)
+
     def __enter__(self) -> Self:
         return self
 
