@@ -213,5 +213,5 @@ def _shown(id: Digest, is_whole: bool) -> str:
 
 
 def _clip(text: str, is_whole: bool) -> str:
-    text = " ".join(text.split())
+    text = text.replace("\t", " ")
     return text if is_whole or len(text) <= 45 else f"{text[:44]}…"

@@ -13,6 +13,7 @@ from builder.core.image import History, ImageConfig
 from builder.core.reference import Reference
 from builder.core.times import rfc3339
 from builder.engine.assemble import Engine
+from builder.engine.layersizes import image_size, layer_size
 from builder.store.interface import Image
 
 _FILTERS = ("before", "dangling", "label", "reference", "since")
@@ -35,7 +36,7 @@ class ListedImage(NamedTuple):
     digest: str
     id: Digest
     created: str  # RFC 3339
-    size: int  # bytes of all layers, uncompressed where that is known
+    size: int  # bytes of the files of all layers
 
 
 class HistoryLine(NamedTuple):
@@ -91,13 +92,15 @@ def inspect_image(engine: Engine, name: str) -> dict[str, Any]:
         "Architecture": config.platform.architecture,
         "Variant": config.platform.variant,
         "Os": config.platform.os,
-        "Size": _size(engine, image),
+        "Size": image_size(engine, image),
         "GraphDriver": {"Data": None, "Name": "overlayfs"},
         "RootFS": {"Type": "layers", "Layers": [str(d) for d in config.diff_ids]},
         "Metadata": {"LastTagTime": _NEVER if tagged_at is None else rfc3339(tagged_at)},
     }
     if not config.platform.variant:
         del document["Variant"]
+    if not config.created:
+        del document["Created"]
     if not config.diff_ids:
         document["RootFS"] = {"Type": "layers"}
     return document
@@ -110,7 +113,7 @@ def image_history(engine: Engine, name: str) -> list[HistoryLine]:
     lines = []
     for entry in config_of(engine, image).history:
         snapshot = None if entry.is_empty_layer else next(chain, None)
-        lines.append(HistoryLine(None, entry, engine.snapshots.layer_size(snapshot.name) if snapshot else 0))
+        lines.append(HistoryLine(None, entry, layer_size(engine, snapshot) if snapshot else 0))
     if lines:
         lines[-1] = lines[-1]._replace(image=image.id)
     return lines[::-1]
@@ -145,7 +148,7 @@ def _lines(engine: Engine, known: _Known, *, has_digests: bool) -> list[ListedIm
     def line(repository: str, tag: str, digest: str) -> ListedImage:
         return ListedImage(repository, tag, digest, known.image.id, known.config.created, size)
 
-    size, none = _size(engine, known.image), "<none>"
+    size, none = image_size(engine, known.image), "<none>"
     digests: dict[str, list[str]] = {}
     for name in known.digests:
         repository, _, digest = name.partition("@")
@@ -234,7 +237,3 @@ def _pattern(text: str) -> re.Pattern[str]:
         return re.compile("".join(parts))
     except re.error as error:
         raise InvalidFilter(f'"{text}" is no pattern: {error}') from error
-
-
-def _size(engine: Engine, image: Image) -> int:
-    return sum(engine.snapshots.layer_size(s.name) for s in engine.snapshots.chain(image.snapshot))

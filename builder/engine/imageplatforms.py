@@ -10,6 +10,7 @@ from builder.core.platform import Platform
 from builder.core.reference import Reference
 from builder.engine.assemble import Engine
 from builder.engine.imagelist import ListedImage, config_of, list_images
+from builder.engine.layersizes import image_size
 from builder.store.interface import Image
 
 
@@ -41,9 +42,6 @@ def _platforms(engine: Engine, line: ListedImage) -> tuple[PlatformImage, ...]:
         image = engine.images.get(line.id)
         images = [image] if image is not None else []
     return tuple(
-        PlatformImage(config_of(engine, image).platform, image.id, _size(engine, image)) for image in images
+        PlatformImage(config_of(engine, image).platform, image.id, image_size(engine, image))
+        for image in images
     )
-
-
-def _size(engine: Engine, image: Image) -> int:
-    return sum(engine.snapshots.layer_size(s.name) for s in engine.snapshots.chain(image.snapshot))

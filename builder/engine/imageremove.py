@@ -54,8 +54,9 @@ def remove_image(engine: Engine, name: str, *, is_forced: bool) -> Removed:
         repositories = {text.rpartition(":")[0] for text in tags} | {t.partition("@")[0] for t in digests}
         if (len(repositories) > 1 or len(tags) > 1) and not is_forced:
             raise ImageInUse(
-                f"image {image.id.short} is referenced in several repositories, or by several tags",
-                hint="remove them by name, or all at once with --force",
+                f"conflict: unable to delete {image.id.short} (must be forced) - "
+                "image is referenced in multiple repositories",
+                hint="remove its names, or all at once with --force",
             )
         indexes = [text for text in engine.images.parts().get(image.id, ()) if text not in (*tags, *digests)]
         if indexes and not is_forced:
@@ -103,13 +104,14 @@ def _check_unused(engine: Engine, image: Image, *, is_forced: bool) -> None:
     running = [each for each in users if each.status == "running"]
     if running:
         raise ImageInUse(
-            f"image {image.id.short} is used by running container {running[0].short_id}"
-            f' ("{running[0].name}")',
+            f"conflict: unable to delete {image.id.short} (cannot be forced) - image is being used by running"
+            f' container {running[0].short_id} ("{running[0].name}")',
             hint="stop it first; --force does not help",
         )
     if users and not is_forced:
         raise ImageInUse(
-            f'image {image.id.short} is used by container {users[0].short_id} ("{users[0].name}")',
+            f"conflict: unable to delete {image.id.short} (must be forced) - image is being used by stopped"
+            f' container {users[0].short_id} ("{users[0].name}")',
             hint="remove it with `pybuild rm`, or use --force",
         )
 

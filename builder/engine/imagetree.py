@@ -21,6 +21,7 @@ from builder.core.times import rfc3339
 from builder.core.weburl import is_http
 from builder.engine.assemble import Engine
 from builder.engine.imagelist import config_of
+from builder.engine.layersizes import layer_size
 from builder.exporter.image import finish_image
 from builder.exporter.layers import Layers
 from builder.fs.compression import open_decompressed
@@ -161,8 +162,8 @@ def squash(engine: Engine, name: str, *, keep: str | None, tags: Sequence[str]) 
         engine.images.add(squashed, snapshot.name, created_at=time.time())
         for reference in references:
             engine.images.tag(reference, squashed)
-    before = sum(engine.snapshots.layer_size(each.name) for each in chain[kept:])
-    return Squashed(squashed, len(chain) - kept, before, engine.snapshots.layer_size(snapshot.name))
+    before = sum(layer_size(engine, each) for each in chain[kept:])
+    return Squashed(squashed, len(chain) - kept, before, layer_size(engine, snapshot))
 
 
 def _kept(engine: Engine, config: ImageConfig, keep: str | None) -> int:

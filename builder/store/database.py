@@ -78,6 +78,7 @@ ALTER TABLE snapshots ADD COLUMN clamp_s INTEGER;
     2: _PLATFORMS,
     3: _LISTINGS,
     4: f"{_SIZES} ALTER TABLE records ADD COLUMN used_at REAL;",
+    5: "ALTER TABLE snapshots ADD COLUMN content_size INTEGER;",
 }
 _VERSION = max(_ADDED)
 
@@ -99,7 +100,8 @@ CREATE TABLE IF NOT EXISTS snapshots (
     origin TEXT,                      -- the repository that the blob can be fetched from
     created_at REAL NOT NULL,
     same_as TEXT,                     -- the snapshot whose directory this one shows over another parent
-    clamp_of TEXT, clamp_s INTEGER    -- the snapshot whose layer this one is, with no time after clamp_s
+    clamp_of TEXT, clamp_s INTEGER,   -- the snapshot whose layer this one is, with no time after clamp_s
+    content_size INTEGER              -- the bytes of its files, once somebody asked
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS snapshots_by_chain ON snapshots (chain_id) WHERE chain_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS snapshots_by_parent ON snapshots (parent);

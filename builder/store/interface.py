@@ -175,8 +175,14 @@ class Snapshotter(Protocol):
     def set_diff_id(self, name: str, diff_id: Digest, tar_size: int) -> None:
         """Record what a layer's tar hashes to; its chain id follows from its parent's."""
 
-    def layer_size(self, name: str) -> int:
-        """Bytes of one layer, uncompressed where that is known, for people to read."""
+    def content_size(self, name: str) -> int | None:
+        """The bytes of the files of one layer; None: nobody has told."""
+
+    def set_content_size(self, name: str, size: int) -> None:
+        """Remember them."""
+
+    def is_ready(self, name: str) -> bool:
+        """Whether ``directory`` is there, without anything being unpacked."""
 
     def tar_size(self, name: str) -> int:
         """The size of the tar whose digest was recorded."""

@@ -291,12 +291,14 @@ class OverlaySnapshotter:
         )
         self._known[name] = snapshot._replace(diff_id=diff_id)
 
-    def layer_size(self, name: str) -> int:
+    def content_size(self, name: str) -> int | None:
         """See Snapshotter."""
-        row = self._database.row(
-            "SELECT coalesce(tar_size, blob_size, 0) FROM snapshots WHERE name = ?", (name,)
-        )
-        return _number(row[0]) if row else 0
+        row = self._database.row("SELECT content_size FROM snapshots WHERE name = ?", (name,))
+        return _number(row[0]) if row and row[0] is not None else None
+
+    def set_content_size(self, name: str, size: int) -> None:
+        """See Snapshotter."""
+        self._database.run("UPDATE snapshots SET content_size = ? WHERE name = ?", (size, name))
 
     def tar_size(self, name: str) -> int:
         """See Snapshotter."""
@@ -310,7 +312,7 @@ class OverlaySnapshotter:
         return text(row[0]) if row and row[0] else ""
 
     def is_ready(self, name: str) -> bool:
-        """Whether the directory form exists."""
+        """See Snapshotter."""
         row = self._database.row("SELECT is_ready FROM snapshots WHERE name = ?", (name,))
         return bool(row and row[0])
 

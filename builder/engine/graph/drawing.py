@@ -15,6 +15,7 @@ from builder.engine.history.profile import ProfileLine, profile
 from builder.engine.history.record import BuildRecord, StepRecord
 from builder.engine.history.shelf import BuildNotFound, BuildShelf
 from builder.engine.imagelist import config_of
+from builder.engine.layersizes import layer_size
 from builder.store.interface import Image
 
 _LABEL = re.compile(r"\[(?:(?P<stage>[^\]]*?) ?)??(?P<number>\d+/\d+)?\] (?P<rest>.*)", re.DOTALL)
@@ -158,7 +159,7 @@ def _layers(engine: Engine, image_id: str | None) -> Mapping[str, DrawnLayer]:
     found = {}
     for number, snapshot in enumerate(engine.snapshots.chain(image.snapshot) if image else (), start=1):
         diff_id = str(snapshot.diff_id) if snapshot.diff_id else ""
-        size = engine.snapshots.layer_size(snapshot.name)
+        size = layer_size(engine, snapshot)
         found[snapshot.clamp_of or snapshot.name] = DrawnLayer(number, size, diff_id)
     return found
 

@@ -46,7 +46,7 @@ def test_rows_stay(tmp_path: Path) -> None:
 def test_older_store_gets_new_columns(tmp_path: Path) -> None:
     """One that was made by the first version, once, and with all that it holds."""
     with Database.open(tmp_path / "db") as database:
-        for column in ("clamp_of", "clamp_s"):
+        for column in ("clamp_of", "clamp_s", "content_size"):
             database.run("DROP INDEX IF EXISTS snapshots_by_clamp")
             database.run(f"ALTER TABLE snapshots DROP COLUMN {column}")
         database.run(
