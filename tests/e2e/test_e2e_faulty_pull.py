@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import base64
 import gzip
-import io
 import json
 import random
 import re
-import tarfile
 import time
 from collections.abc import Callable, Iterator
 from email.utils import formatdate
@@ -25,6 +23,7 @@ from builder.core.descriptor import OCI_INDEX, OCI_LAYER_GZIP, OCI_MANIFEST
 from tests.support.cli import BUG, write_project
 from tests.support.driven import Driven
 from tests.support.faulty import Endless, Fault, Speaker, Trickle, all_of, head, raw, reset, spoken
+from tests.support.images import layer_of
 from tests.support.processes import assert_intact
 from tests.support.registry import Answer, FakeRegistry
 
@@ -37,12 +36,7 @@ _MANIFEST, _BLOB, _TOKEN = "GET .*/manifests/1", "GET .*/blobs/", "/token"
 
 
 def _layer(name: str, content: bytes) -> bytes:
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w") as tar:
-        member = tarfile.TarInfo(name)
-        member.size = len(content)
-        tar.addfile(member, io.BytesIO(content))
-    return gzip.compress(archive.getvalue(), mtime=0)
+    return gzip.compress(layer_of({name: content}), mtime=0)
 
 
 _SMALL = _layer("a", b"a\n")

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import tarfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -74,6 +75,17 @@ def read_archive(path: Path) -> SavedImage:
     for layer, diff_id in zip(image.layers, image.config["rootfs"]["diff_ids"], strict=True):
         assert diff_id == f"sha256:{hashlib.sha256(layer).hexdigest()}"
     return image
+
+
+def layer_of(files: Mapping[str, bytes]) -> bytes:
+    """A layer's tar with these files."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return archive.getvalue()
 
 
 def layer_names(layer: bytes) -> list[str]:

@@ -243,6 +243,12 @@ class FakeRegistry:
         self._manifests.pop((name, str(key)), None)
         self._blobs.pop((name, str(key)), None)
 
+    def empty(self, name: str) -> None:
+        """A repository has nothing in it any more."""
+        for held in (self._manifests, self._blobs):
+            for key in [key for key in held if key[0] == name]:
+                del held[key]
+
     # What goes wrong; ``pattern`` is searched in "METHOD path?query"
 
     def change(self, pattern: str, change: Callable[[Answer], Answer], *, times: int | None = None) -> None:
@@ -309,14 +315,19 @@ class FakeRegistry:
         """The last byte is another one."""
         self.change(pattern, lambda a: a._replace(body=a.body[:-1] + bytes([a.body[-1] ^ 1])), times=times)
 
-    def redirect(self, pattern: str, to: str, *, status: int = 307, times: int | None = None) -> None:
-        """To an address, or to another server if it ends with ``*``, which stands for the path."""
+    def redirect(
+        self, pattern: str, to: str, *, status: int = 307, times: int | None = None, is_early: bool = False
+    ) -> None:
+        """To an address, or to another server if it ends with ``*``, which stands for the path.
+
+        ``is_early``: what was sent is not taken.
+        """
 
         def change(answer: Answer) -> Answer:
             path = answer.headers.get("X-Path") or ""
             return Answer(status, {"Location": to[:-1] + path if to.endswith("*") else to})
 
-        self.change(pattern, change, times=times)
+        (self._early if is_early else self._rules).append(_Rule(pattern, times, change))
 
     # Who may read
 
@@ -351,7 +362,7 @@ class FakeRegistry:
             for rule in self._early:
                 if rule.pattern.search(line) and rule.times != 0 and rule.when(request):
                     rule.times = None if rule.times is None else rule.times - 1
-                    return rule.change(Answer(200))
+                    return rule.change(Answer(200, {"X-Path": request.path}))
             answer = self._answer(request)
             answer = answer._replace(headers={"X-Path": request.path, **answer.headers})
             for rule in self._rules:

@@ -32,8 +32,12 @@ class Uploads:
 
     def __init__(self, blobs: MutableMapping[tuple[str, str], bytes]) -> None:
         self._blobs = blobs
-        self._open: dict[str, bytearray] = {}
         self._numbers = itertools.count(1)
+        self.reset()
+
+    def reset(self) -> None:
+        """Nothing is open, and all is as it should be."""
+        self._open: dict[str, bytearray] = {}
         self.base = ""  # of Location: "" for a relative one, else an address without a slash at its end
         self.query = "_state=a%2Fb&n=1"  # what Location has behind the "?"
         self.checks_ranges = True  # False: appends whatever it is sent, as docker-registry 2.8 does
