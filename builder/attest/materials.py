@@ -16,16 +16,20 @@ from builder.llb.ops import SourceOp
 _IMAGE, _LAYOUT, _GIT, _BLOB, _LOCAL = "docker-image://", "oci-layout://", "git://", "blob://", "local://"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Material:
-    """Where something came from, and what it was; ``digest`` is an algorithm and hex digits, or empty."""
+    """Where something came from, and what it was; ``digest`` is an algorithm and hex digits, or empty.
+
+    What came from nowhere that has an address has a name instead.
+    """
 
     uri: str
     digest: tuple[tuple[str, str], ...]
+    name: str = ""
 
     def document(self) -> dict[str, Any]:
         """As a resource descriptor."""
-        document: dict[str, Any] = {"uri": self.uri}
+        document: dict[str, Any] = {"uri": self.uri} if self.uri else {"name": self.name}
         if self.digest:
             document["digest"] = dict(self.digest)
         return document
@@ -42,12 +46,12 @@ class Resolved:
 
 def materials(definition: Definition, resolved: Resolved) -> tuple[Material, ...]:
     """Sorted; folders of the user have no name and are not among them."""
-    found = {}
+    found: dict[Material, None] = {}
     for _, vertex in definition:
         material = _material(vertex, resolved)
         if material is not None:
-            found[material.uri] = material
-    return tuple(found[uri] for uri in sorted(found))
+            found[material] = None
+    return tuple(sorted(found))
 
 
 def reads_folders(definition: Definition) -> bool:
@@ -81,7 +85,7 @@ def _material(vertex: Vertex, resolved: Resolved) -> Material | None:
         return git_material(shown, resolved.commits.get(shown, ""))
     if identifier.startswith(_BLOB):
         digest = Digest.parse(identifier.removeprefix(_BLOB))
-        return Material("stdin", _digest(digest))
+        return Material("", _digest(digest), "standard input")
     if identifier.startswith(_LOCAL):
         return None
     return url_material(identifier, resolved.urls.get(identifier, ""))
@@ -91,9 +95,13 @@ def _image_uri(name: str, digest: Digest, platform: Platform | None) -> str:
     if name.startswith(_IMAGE):
         reference = Reference.parse(name.removeprefix(_IMAGE))
         return image_purl(reference if reference.tag else reference.with_digest(digest), platform)
-    # The folder's place on this machine is nobody's business.
-    folder = name.removeprefix(_LAYOUT).rstrip("/").rpartition("/")[2].partition(":")[0]
-    return purl("oci", "", folder, "", [("digest", str(digest)), ("platform", str(platform or ""))])
+    qualifiers = [("digest", str(digest)), ("platform", str(platform or ""))]
+    return purl("oci", "", layout_name(name.removeprefix(_LAYOUT)), "", qualifiers)
+
+
+def layout_name(path: str) -> str:
+    """Of an OCI layout: where it lies on this machine is nobody's business."""
+    return path.rstrip("/").rpartition("/")[2].partition(":")[0]
 
 
 def _digest(digest: Digest) -> tuple[tuple[str, str], ...]:

@@ -9,6 +9,7 @@ import base64
 from collections.abc import Mapping
 from typing import Any, NamedTuple, assert_never
 
+from builder.attest.materials import layout_name
 from builder.core.digest import Digest
 from builder.core.platform import Platform
 from builder.core.weburl import all_shown
@@ -30,6 +31,7 @@ from builder.llb.ops import (
     TmpfsMount,
 )
 
+_LAYOUT = "oci-layout://"
 _EMPTY = -1
 # Of LLB's MountType and CacheSharingOpt (BuildKit's solver/pb/ops.proto).
 _SECRET, _SSH, _CACHE, _TMPFS = 1, 2, 3, 4
@@ -103,6 +105,9 @@ def _source(op: SourceOp, manifests: Mapping[Digest, Digest]) -> dict[str, Any]:
     identifier = op.identifier
     if at and op.identifier.startswith("docker-image://"):
         identifier = f"{name}@{manifests.get(Digest.parse(digest), digest)}"
+    elif at and name.startswith(_LAYOUT):
+        known = manifests.get(Digest.parse(digest), digest)
+        identifier = f"{_LAYOUT}{layout_name(name.removeprefix(_LAYOUT))}@{known}"
     # What tells an address with a login from one without is made of that login.
     attributes = {key: value for key, value in op.attributes if key != "address"}
     return _without_empty({"identifier": identifier, "attrs": attributes})

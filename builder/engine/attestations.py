@@ -16,11 +16,13 @@ from builder.attest.options import Attestations, ProvenanceOptions, read_attesta
 from builder.core.digest import Digest
 from builder.core.errors import Kind, PybuildError
 from builder.core.events import Warned
+from builder.core.gitref import is_git
 from builder.core.image import ImageConfig
 from builder.core.job import Job
 from builder.core.platform import Platform
 from builder.core.reference import Reference
 from builder.core.steps import as_step
+from builder.core.weburl import is_http
 from builder.engine.assemble import Engine
 from builder.engine.platforms import Built
 from builder.engine.prepare import Prepared
@@ -193,10 +195,10 @@ class Attester:
         from builder.attest.provenance import BuildFacts
 
         converted = self._images[built]
-        found = {material.uri: material for material in materials(converted.definition, self._resolved)}
+        found = dict.fromkeys(materials(converted.definition, self._resolved))
         source = self._config_source()
         if source is not None:
-            found[source.uri] = source
+            found[source] = None
         dockerfile = self._prepared.dockerfile
         return BuildFacts(
             definition=converted.definition,
@@ -204,7 +206,7 @@ class Attester:
             dockerfile=dockerfile.data,
             config_source=source,
             arguments=_arguments(self._request),
-            materials=tuple(found[uri] for uri in sorted(found)),
+            materials=tuple(sorted(found)),
             manifests=self._resolved.manifests,
             is_complete=self._prepared.question.context is not None
             and not reads_folders(converted.definition),
@@ -271,9 +273,8 @@ def _arguments(request: BuildRequest) -> dict[str, str]:
     arguments = {f"build-arg:{name}": value for name, value in request.build_args.items()}
     arguments |= {f"label:{name}": value for name, value in request.labels.items()}
     for name, place in request.named_contexts.items():
-        arguments[f"context:{name}"] = (
-            place if "://" in place or place.startswith("git@") else f"local:{name}"
-        )
+        is_elsewhere = is_git(place) or is_http(place) or place.startswith("docker-image://")
+        arguments[f"context:{name}"] = place if is_elsewhere else f"local:{name}"
     if request.target:
         arguments["target"] = request.target
     if request.is_cache_ignored:

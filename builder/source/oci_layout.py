@@ -45,7 +45,8 @@ class OciLayout:
 
         Brings its layers into the store. Raises InvalidLayout, ImageUnavailable, BrokenImage.
         """
-        manifest = self._document(self._choose(wanted, platform))
+        described = self._choose(wanted, platform)
+        manifest = self._document(described)
         config_of = descriptor_of(manifest.get("config"))
         raw = self._read(config_of)
         try:
@@ -58,7 +59,7 @@ class OciLayout:
         self._content.put(raw)
         top = register_layers(self._snapshots, config, layers, origin="")
         reference = Reference.parse(f"layout.invalid/image@{config_of.digest}")
-        return ResolvedSource(reference, Image(config_of.digest, top, 0.0), config)
+        return ResolvedSource(reference, Image(config_of.digest, top, 0.0), config, described.digest)
 
     def _choose(self, wanted: str, platform: Platform) -> Descriptor:
         listed = entries(self._index(), "manifests")

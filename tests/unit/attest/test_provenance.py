@@ -18,6 +18,8 @@ from builder.attest.statement import Predicate, Subject, statement
 from builder.core.digest import Digest
 from builder.core.platform import Platform
 from builder.frontend.interface import FrontendResult
+from builder.llb.definition import DefinitionBuilder, Vertex
+from builder.llb.ops import MergeOp, SourceOp
 from tests.unit.frontend.frontend_bridge import convert
 
 _TESTDATA = Path(__file__).parents[3] / "testdata/attest"
@@ -129,6 +131,35 @@ def test_commit_of_the_folder(mode: str) -> None:
     made = provenance(facts(vcs={"revision": _COMMIT}), ProvenanceOptions(mode=mode))
 
     assert made["runDetails"]["metadata"]["buildkit_metadata"]["vcs"] == {"revision": _COMMIT}
+
+
+def test_places_of_this_machine_are_not_told() -> None:
+    """An OCI layout is named by its folder, what came on standard input by nothing but its digest."""
+    graph = DefinitionBuilder()
+    blob = Digest("sha256", "3" * 64)
+    layout = f"oci-layout:///home/me/secret/base:1@sha256:{'4' * 64}"
+    inputs = tuple(
+        graph.add(Vertex(op=SourceOp(identifier=identifier), platform=_AMD64))
+        for identifier in (layout, f"blob://{blob}")
+    )
+    definition = graph.build(graph.add(Vertex(op=MergeOp(), inputs=inputs)))
+    resolved = Resolved(
+        manifests={Digest("sha256", "4" * 64): Digest("sha256", "5" * 64)}, urls={}, commits={}
+    )
+    made = materials(definition, resolved)
+    told = provenance(
+        facts(definition=definition, materials=made, manifests=resolved.manifests), ProvenanceOptions()
+    )
+
+    assert [material.document() for material in made] == [
+        {"name": "standard input", "digest": {"sha256": "3" * 64}},
+        {
+            "uri": f"pkg:oci/base?digest=sha256:{'5' * 64}&platform=linux%2Famd64",
+            "digest": {"sha256": "5" * 64},
+        },
+    ]
+    assert f"oci-layout://base@sha256:{'5' * 64}" in json.dumps(told)
+    assert "secret" not in json.dumps(told)
 
 
 def test_context_from_git() -> None:
