@@ -14,7 +14,7 @@ from builder.core.errors import Cancelled, PybuildError
 from builder.core.events import Event, Progress, StepFinished, StepMissed, StepQueued, StepStarted, StepUsage
 from builder.core.reference import Reference
 from builder.core.secretnames import looks_secret
-from builder.core.weburl import shown
+from builder.core.weburl import all_shown, shown
 from builder.engine.history.record import BuildRecord, Outcome, Status, StepRecord, Usage
 from builder.engine.history.shelf import BuildShelf
 from builder.engine.recorder import Recorder
@@ -171,7 +171,7 @@ def _text(data: bytes | None) -> str:
 def _arguments(request: BuildRequest) -> Iterator[tuple[str, str]]:
     """Options as on the command line; of what looks like a secret only the name."""
     for name, value in request.build_args.items():
-        yield "--build-arg", name if looks_secret(name) else f"{name}={value}"
+        yield "--build-arg", name if looks_secret(name) else f"{name}={all_shown(value)}"
     for name, place in request.named_contexts.items():
         yield "--build-context", f"{name}={shown(place)}"
     for name, value in request.labels.items():
