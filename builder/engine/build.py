@@ -22,13 +22,14 @@ from builder.engine.assemble import Engine
 from builder.engine.attestations import Attester
 from builder.engine.history.collect import recorded
 from builder.engine.history.shelf import BuildShelf
+from builder.engine.leaks import refuse_leaks
 from builder.engine.logs import LoggingProgress
 from builder.engine.outputs import Exported, Exporter, Outputs
 from builder.engine.platforms import Built, check_executable, convert, main_image
 from builder.engine.prepare import prepare
 from builder.engine.reasons import Reasons
 from builder.engine.recorder import Recorder
-from builder.engine.session import SecretSource, SshSource, open_session
+from builder.engine.session import SecretSource, SshSource, UsedSecrets, open_session
 from builder.engine.sharing.lineage import chain_of
 from builder.engine.sharing.options import SharingOptions
 from builder.engine.sharing.session import Saved, Sharing, Written
@@ -121,7 +122,8 @@ def build(
         logged = stack.enter_context(LoggingProgress(progress, shelf.logs(build_id)))
         source.build = build_id
         record = stack.enter_context(recorded(shelf, build_id, request, recorder, source, logged))
-        session = stack.enter_context(open_session(request.secrets, request.ssh))
+        used = UsedSecrets()
+        session = stack.enter_context(open_session(request.secrets, request.ssh, used))
         job = Job(build_id, session, record, engine.job.cancel)
         sharing = Sharing(engine, request.sharing, job)
         sharing.read(request.platforms)
@@ -156,6 +158,7 @@ def build(
                 on_key=sharing.note_key,
             )
             results = solver.solve_all(definition, [each.definition.target for each in conversions], job)
+            refuse_leaks(engine, used, record.steps(), shelf.logs(build_id))
             built = []
             for converted, result, clamped in zip(conversions, results, clamps, strict=True):
                 top = snapshot_of(result) if result is not None else ""

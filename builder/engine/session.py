@@ -50,17 +50,32 @@ class SshSource(NamedTuple):
     keys: tuple[Path, ...]
 
 
+class UsedSecrets:
+    """The values that steps asked for, by id, while the build lasts."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, bytes] = {}
+
+
 @contextlib.contextmanager
-def open_session(secrets: Sequence[SecretSource], ssh: Sequence[SshSource]) -> Iterator[Session]:
+def open_session(
+    secrets: Sequence[SecretSource], ssh: Sequence[SshSource], used: UsedSecrets
+) -> Iterator[Session]:
     """Nothing is read or started until a step needs it; what was started ends with the block."""
     with contextlib.ExitStack() as stack:
         yield Session(
-            {source.id: _loader(source) for source in secrets}, {s.id: _Agent(s, stack) for s in ssh}
+            {source.id: _loader(source, used) for source in secrets}, {s.id: _Agent(s, stack) for s in ssh}
         )
 
 
-def _loader(source: SecretSource) -> Callable[[], bytes | None]:
-    return lambda: source.data if source.path is None else _read(source.id, source.path)
+def _loader(source: SecretSource, used: UsedSecrets) -> Callable[[], bytes | None]:
+    def load() -> bytes | None:
+        value = source.data if source.path is None else _read(source.id, source.path)
+        if value is not None:
+            used.values[source.id] = value
+        return value
+
+    return load
 
 
 def _read(name: str, path: Path) -> bytes:

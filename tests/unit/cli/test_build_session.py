@@ -9,7 +9,7 @@ import pytest
 
 from builder.cli.build_session import read_secrets, read_ssh
 from builder.core.errors import PybuildError
-from builder.engine.session import SecretSource, SshSource, open_session
+from builder.engine.session import SecretSource, SshSource, UsedSecrets, open_session
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def file(tmp_path: Path) -> Path:
 
 def value(text: str, environ: dict[str, str]) -> bytes | None:
     sources = read_secrets([text], environ)
-    with open_session(sources, ()) as session:
+    with open_session(sources, (), UsedSecrets()) as session:
         (loader,) = session.secrets.values()
         return loader()
 
@@ -102,7 +102,10 @@ def test_wrong_agents(text: str) -> None:
 
 def test_agent_that_does_not_answer(file: Path) -> None:
     """Told when a step needs it."""
-    with open_session((), [SshSource("a", file, ())]) as session, pytest.raises(PybuildError) as caught:
+    with (
+        open_session((), [SshSource("a", file, ())], UsedSecrets()) as session,
+        pytest.raises(PybuildError) as caught,
+    ):
         session.ssh["a"].connect()
 
     assert "agent-unavailable" == caught.value.code
