@@ -28,6 +28,8 @@ COMMANDS = {
     "images": ("builder.cli.image:images", "List images."),
     "inspect": ("builder.cli.image:inspect", "Show all about images and containers, as JSON."),
     "history": ("builder.cli.image:history", "Show the steps that an image is made of."),
+    "size": ("builder.cli.size:size", "Show what each step added to an image."),
+    "diff": ("builder.cli.diff:diff", "Compare two images path by path."),
     "tag": ("builder.cli.image_change:tag", "Give an image another name."),
     "rmi": ("builder.cli.image_change:rmi", "Remove images."),
     "image prune": ("builder.cli.image_change:image_prune", "Remove images that have no name."),

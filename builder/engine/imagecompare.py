@@ -91,7 +91,7 @@ def compare_images(first: StoredImage, second: StoredImage) -> ImageDifference:
     for document in documents:
         document.get("rootfs", {}).pop("diff_ids", None)
     counts = (len(chains[0]), len(chains[1]))
-    config = tuple(_differing(documents[0], documents[1], ""))
+    config = tuple(name for name, _, _ in differing_members(documents[0], documents[1], ""))
     return ImageDifference(first.image.id, second.image.id, tuple(found), counts, config)
 
 
@@ -132,12 +132,13 @@ def _step(config: bytes, number: int) -> str:
     return made[number - 1].created_by.removesuffix(" # buildkit") if number <= len(made) else ""
 
 
-def _differing(one: Any, two: Any, path: str) -> Iterator[str]:
+def differing_members(one: Any, two: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
+    """What two documents do not have alike: dotted paths below ``path``, and both values."""
     if isinstance(one, dict) and isinstance(two, dict):
         for key in dict.fromkeys((*one, *two)):
-            yield from _differing(one.get(key), two.get(key), f"{path}.{key}" if path else key)
+            yield from differing_members(one.get(key), two.get(key), f"{path}.{key}" if path else key)
     elif isinstance(one, list) and isinstance(two, list) and len(one) == len(two):
         for index, (left, right) in enumerate(zip(one, two, strict=True)):
-            yield from _differing(left, right, f"{path}[{index}]")
+            yield from differing_members(left, right, f"{path}[{index}]")
     elif one != two:
-        yield path
+        yield path, one, two
