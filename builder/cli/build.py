@@ -32,6 +32,7 @@ from builder.cli.step_options import (
     Allow,
     BuildArgFile,
     CgroupParent,
+    ContextModes,
     CpuPeriod,
     CpuQuota,
     Cpus,
@@ -135,6 +136,7 @@ def build(
     jobs: Annotated[
         int | None, typer.Option("-j", "--jobs", metavar="N", min=1, help="Run at most N steps at once.")
     ] = None,
+    context_modes: ContextModes = None,
     build_arg_files: BuildArgFile = None,
     no_cache_filter: NoCacheFilter = None,
     allow: Allow = None,

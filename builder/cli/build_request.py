@@ -11,6 +11,7 @@ from builder.cli.build import EPOCH, InvalidOption, build_args_of, choice, platf
 from builder.cli.build_session import read_secrets, read_ssh
 from builder.cli.step_values import ArgumentFileNotFound, limits_of, lines_of, names_of, settings_of
 from builder.engine.build import DEFAULT_PARALLELISM, BuildRequest
+from builder.engine.project import CONTEXT_MODES, ContextModes
 from builder.engine.recorder import Recorder
 
 _LIMITS = (
@@ -41,6 +42,7 @@ def request_of(given: Mapping[str, Any], recorder: Recorder) -> BuildRequest:
         pull=pull,
         network=_network(get("network")),
         platforms=platforms_of(get("platform") or ()),
+        context_modes=_context_modes(get("context_modes")),
         is_cache_ignored=bool(get("no_cache")),
         uncached_stages=names_of(get("no_cache_filter")),
         settings=settings_of(
@@ -95,6 +97,10 @@ def _pairs(labels: Sequence[str]) -> Mapping[str, str]:
             raise InvalidOption(f'--label "{label}" has no name', hint="write it as NAME=value")
         found[name] = value
     return found
+
+
+def _context_modes(mode: str | None) -> ContextModes | None:
+    return None if mode is None else choice("--context-modes", mode, CONTEXT_MODES, {})
 
 
 def _network(mode: str | None) -> str | None:

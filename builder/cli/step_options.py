@@ -63,6 +63,12 @@ NoCacheFilter = Annotated[
     list[str] | None,
     typer.Option("--no-cache-filter", metavar="STAGE", help="Run every step of these stages."),
 ]
+ContextModes = Annotated[
+    str | None,
+    typer.Option(
+        "--context-modes", metavar="HOW", help="Modes of the context's files: kept, or git (0644 and 0755)."
+    ),
+]
 BuildArgFile = Annotated[
     list[Path] | None,
     typer.Option("--build-arg-file", metavar="FILE", help="Read build arguments, K[=V] on each line."),

@@ -27,6 +27,7 @@ from builder.engine.logs import LoggingProgress
 from builder.engine.outputs import Exported, Exporter, Outputs
 from builder.engine.platforms import Built, check_executable, convert, main_image
 from builder.engine.prepare import prepare
+from builder.engine.project import ContextModes
 from builder.engine.reasons import Reasons
 from builder.engine.recorder import Recorder
 from builder.engine.session import SecretSource, SshSource, UsedSecrets, open_session
@@ -61,6 +62,7 @@ class BuildRequest:
     platforms: tuple[Platform, ...] = ()  # several make an index; none: the host's
     is_cache_ignored: bool = False
     uncached_stages: frozenset[str] = frozenset()
+    context_modes: ContextModes | None = None
     settings: StepSettings = StepSettings()
     secrets: Sequence[SecretSource] = ()
     ssh: Sequence[SshSource] = ()

@@ -77,7 +77,13 @@ def ignore_rules(context: Path, dockerfile: Path, recorder: Recorder) -> IgnoreR
 
 @contextlib.contextmanager
 def open_context(
-    name: str, root: Path, rules: IgnoreRules | None, stat_cache: Path, recorder: Recorder
+    name: str,
+    root: Path,
+    rules: IgnoreRules | None,
+    stat_cache: Path,
+    recorder: Recorder,
+    *,
+    has_git_modes: bool = False,
 ) -> Iterator[LocalContext]:
     """A handle on a directory of the user. Nothing is read until a step asks."""
     directory = DirectoryTree(str(root.absolute()))
@@ -87,4 +93,4 @@ def open_context(
         recorder.note_tree(directory.root, record)
 
     with StatCache.open(str(stat_cache)) as cache:
-        yield LocalContext(name, directory.root, tree, rules, cache, seen)
+        yield LocalContext(name, directory.root, tree, rules, cache, seen, has_git_modes)

@@ -26,6 +26,7 @@ from builder.engine.context import (
     open_context,
     read_dockerfile,
 )
+from builder.engine.project import ContextModes, read_project
 from builder.engine.recorder import Recorder
 from builder.frontend.interface import NO_CONTEXT, ContextSource, context_name
 from builder.llb.definition import Definition, DefinitionBuilder, Edge, Vertex
@@ -66,6 +67,7 @@ class Asked(NamedTuple):
     file: str | None
     named: Mapping[str, str]
     build_args: Mapping[str, str]
+    context_modes: ContextModes | None = None  # None: as the project's own settings say
 
 
 class Inputs(NamedTuple):
@@ -150,8 +152,16 @@ class _Reader:
 
     def _open_folder(self, name: str, root: Path, dockerfile: Dockerfile | None) -> None:
         rules = ignore_rules(root, root / "", self._recorder) if dockerfile is None else dockerfile.ignore
+        modes = self._asked.context_modes or read_project(root, self._recorder).context_modes
         self._folders[name] = self._stack.enter_context(
-            open_context(name, root, rules, self._engine.state.stat_cache, self._recorder)
+            open_context(
+                name,
+                root,
+                rules,
+                self._engine.state.stat_cache,
+                self._recorder,
+                has_git_modes=modes == "git",
+            )
         )
 
     def _from_git(self, text: str) -> tuple[Dockerfile, ContextSource]:

@@ -62,7 +62,9 @@ def prepare(
         assert result is not None, "a context is never scratch"
         return snapshot_of(result)
 
-    asked = Asked(request.context, request.file, request.named_contexts, request.build_args)
+    asked = Asked(
+        request.context, request.file, request.named_contexts, request.build_args, request.context_modes
+    )
     with open_inputs(engine, recorder, asked, folders, blobs, solve) as inputs:
         _use_lock(lock, inputs.dockerfile, request, recorder, job)
         yield Prepared(inputs.dockerfile, _question(engine, request, inputs), bridge, resolver)
