@@ -42,6 +42,9 @@ COMMANDS = {
     "import": ("builder.cli.image_tree:import_", "Make an image from the files of a tar."),
     "export": ("builder.cli.image_tree:export", "Write the files of a container or image as a tar."),
     "squash": ("builder.cli.image_tree:squash", "Make one layer of an image's layers."),
+    "plan": ("builder.cli.explain:plan", "Say what a build would run, and why."),
+    "explain": ("builder.cli.explain:explain", "Say all that made a step run."),
+    "context ls": ("builder.cli.contextls:ls", "List what is in a build context, and what is not."),
     "builds ls": ("builder.cli.builds:ls", "List builds."),
     "builds show": ("builder.cli.builds:show", "Show what a build did."),
     "builds logs": ("builder.cli.builds:logs", "Show what the steps of a build printed."),
@@ -66,7 +69,8 @@ BUILDS_COMMANDS = {
     "ls": ["builds ls"], "list": ["builds ls"], "show": ["builds show"], "logs": ["builds logs"],
     "rm": ["builds rm"],
 }  # fmt: skip
-_GROUPS = {"image": IMAGE_COMMANDS, "builds": BUILDS_COMMANDS}
+CONTEXT_COMMANDS = {"ls": ["context ls"], "list": ["context ls"]}
+_GROUPS = {"image": IMAGE_COMMANDS, "builds": BUILDS_COMMANDS, "context": CONTEXT_COMMANDS}
 
 # Options of the program itself that take a value, before the command's name.
 _VALUED = ("--root",)
@@ -85,7 +89,7 @@ def run(
     app = make_app([name] if name in COMMANDS else list(COMMANDS))
     command = typer.main.get_command(app)
     arguments = list(arguments)
-    if name in ("build", "verify"):
+    if name in ("build", "verify", "plan"):
         from builder.cli.build import normalise, refuse_unbuilt
 
         if name == "build":

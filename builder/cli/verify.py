@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
 import os
-import typing
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from builder.cli.build import build, explained
+from builder.cli.borrowed import own_option, take_options_of_build
+from builder.cli.build import explained
 from builder.cli.context import opened
 
 if TYPE_CHECKING:  # --help does without
@@ -117,20 +116,4 @@ def _hint(verdict: Verdict, image: str | None) -> str:
     return "make the steps named above write the same each time they run"
 
 
-def _take_options_of_build() -> None:
-    """Give the parser the options of ``build`` that say what is built, with -t as it is meant here."""
-    hints = typing.get_type_hints(build, include_extras=True)
-    wanted = [
-        parameter.replace(annotation=hints[name])
-        for name, parameter in inspect.signature(build).parameters.items()
-        if name not in _OTHERS
-    ]
-    image = inspect.Parameter(
-        "image", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=Against
-    )
-    signature = inspect.Signature([*wanted[:2], image, *wanted[2:]])
-    verify.__signature__ = signature  # type: ignore[attr-defined]  # what inspect and Typer read first
-    verify.__annotations__ = {p.name: p.annotation for p in signature.parameters.values()}
-
-
-_take_options_of_build()
+take_options_of_build(verify, own_option("image", Against, None), without=_OTHERS)

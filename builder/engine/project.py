@@ -42,13 +42,12 @@ def read_project(folder: Path, recorder: Recorder) -> Project:
     try:
         settings = tomllib.loads(data.decode())
     except ValueError as error:
-        raise InvalidProject(f'"{path}" is not TOML: {error}', hint="write it as name = \"value\"") from error
+        raise InvalidProject(f'"{path}" is not TOML: {error}', hint='write it as name = "value"') from error
     modes = settings.pop("context-modes", "kept")
     if settings:
         unknown = min(settings)
-        raise InvalidProject(
-            f'"{path}": there is no setting "{unknown}"', hint=did_you_mean(unknown, ("context-modes",))
-        )
+        hint = did_you_mean(unknown, ("context-modes",), otherwise="there is context-modes")
+        raise InvalidProject(f'"{path}": there is no setting "{unknown}"', hint=hint)
     for known in CONTEXT_MODES:
         if modes == known:
             return Project(known)

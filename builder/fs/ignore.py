@@ -79,6 +79,15 @@ class IgnoreRules:
             return None
         return self._decide(path, self._directory(path.rpartition("/")[0]))[0]
 
+    def deciding(self, path: str) -> Rule | None:
+        """The last rule that applies to a clean relative path, an exception or not; None: none does."""
+        if not self.rules or not path:
+            return None
+        state = self._decide(path, self._directory(path.rpartition("/")[0]))[1]
+        return next(
+            (rule for rule, applies in zip(self.rules[::-1], state[::-1], strict=True) if applies), None
+        )
+
     def may_include_below(self, directory: str) -> bool:
         """Whether some ``!`` rule could bring back something below an excluded directory."""
         below = f"{directory}/"

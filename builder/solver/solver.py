@@ -34,7 +34,7 @@ class Solver(Generic[R]):
 
     ``on_result(vertex digest, results)`` is called in the coordinator's thread as results become known, and
     ``on_key(vertex digest, key)`` as keys do: again if a step that ran has another one than was thought.
-    ``on_miss``, in a worker, gives the cause that people are told when a step runs. With ``turns`` a step
+    ``on_miss``, in a worker, gives the cause that people are told when a step with a name runs. With ``turns`` a step
     that another build runs already is waited for.
     """
 
@@ -430,12 +430,14 @@ class _Run(Generic[R]):
 
     def _tell_cause(self, step: Step[R], inputs: KeyInputs) -> None:
         """In the worker that runs it."""
-        if self._on_miss is None or not step.vertex.name:
+        if self._on_miss is None:
             return
         assert step.key is not None, "who runs has a key"
         listings = [dep.listing for dep in step.cache_map.deps]
         miss = Miss(step.vertex, step.key, inputs, step.was_lost, lambda index: listings[index]())
-        self._job.progress.emit(StepMissed(str(step.digest), self._on_miss(miss)))
+        cause = self._on_miss(miss)
+        if step.vertex.name:
+            self._job.progress.emit(StepMissed(str(step.digest), cause))
 
     def _emit_finished(
         self,

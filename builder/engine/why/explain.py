@@ -49,15 +49,19 @@ class Explainer:
     def why(self, miss: Miss) -> str:
         """One line: see Solver.on_miss."""
         causes = self.causes(miss)
+        if not miss.vertex.name:
+            return ""
         with self._lock:
             self._by_step[miss.vertex.name] = causes
             known = {cause.text for cause in causes[:1] for cause in self._by_step.get(cause.step, ())}
         return summary([causes[0], *(cause for cause in causes[1:] if cause.text not in known)])
 
     def causes(self, miss: Miss) -> list[Cause]:
-        """At least one."""
+        """At least one, of a step with a name."""
         with self._lock:
             self._known[str(miss.key)] = miss.inputs
+            if not miss.vertex.name:
+                return []
             if miss.vertex.ignores_cache:
                 return [Cause(kind="forced", text=self._forced, subject=self._forced)]
             if miss.was_lost:
