@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Any
 
 from builder.cli.build import build
 
 
 def take_options_of_build(
-    command: Callable[..., None], own: inspect.Parameter, *, without: Collection[str]
+    command: Callable[..., None], own: inspect.Parameter, is_wanted: Callable[[str], bool]
 ) -> None:
-    """Give the parser the parameters of ``build`` for a command, after PATH its ``own`` one."""
+    """Give the parser parameters of ``build`` for a command, by their names; after PATH its ``own`` one."""
     hints = typing.get_type_hints(build, include_extras=True)
     wanted = [
         parameter.replace(annotation=hints[name])
         for name, parameter in inspect.signature(build).parameters.items()
-        if name not in without
+        if is_wanted(name)
     ]
     signature = inspect.Signature([*wanted[:2], own, *wanted[2:]])
     command.__signature__ = signature  # type: ignore[attr-defined]  # what inspect and Typer read first

@@ -24,9 +24,11 @@ _MOST_CAUSES = 20
 
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 
-# Options of `build` about what becomes of the result.
-_OTHERS = frozenset(
-    "tags quiet iidfile outputs push load metadata_file annotations check trace jobs progress".split()
+# Options of `build` that change keys, or what is read for them; names of the image are borne with.
+_WHAT_COUNTS = frozenset(
+    "context path tags file target build_args build_arg_files labels build_contexts no_cache no_cache_filter"
+    " pull network platform secrets ssh context_modes allow add_host ulimits shm_size cgroup_parent"
+    " locked".split()
 )
 
 
@@ -139,4 +141,4 @@ def _documents(causes: tuple[Cause, ...]) -> list[dict[str, Any]]:
     return [cause.document() for cause in causes]
 
 
-take_options_of_build(plan, own_option("as_json", AsJson, False), without=_OTHERS)
+take_options_of_build(plan, own_option("as_json", AsJson, False), _WHAT_COUNTS.__contains__)

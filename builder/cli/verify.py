@@ -116,4 +116,4 @@ def _hint(verdict: Verdict, image: str | None) -> str:
     return "make the steps named above write the same each time they run"
 
 
-take_options_of_build(verify, own_option("image", Against, None), without=_OTHERS)
+take_options_of_build(verify, own_option("image", Against, None), lambda name: name not in _OTHERS)

@@ -108,6 +108,7 @@ class ContentReader:
     ) -> None:
         self.record: ContentRecord = {}
         self._read_so_far: list[tuple[Entry, bytes]] = []
+        self._matches: list[tuple[int, Match]] = []  # with how many paths had been read before
         self._mode_of = git_mode if has_git_modes else own_mode
         self._whole = self._tree = tree
         self._filter = filter
@@ -115,18 +116,26 @@ class ContentReader:
         self._cache = cache
 
     def digest(self, matches: Sequence[Match]) -> Digest:
-        """The content of what one source stands for."""
+        """The content of what one source stands for. Called once."""
         if len(matches) == 1 and not matches[0].relative:
-            return Digest("sha256", self._of_one(matches[0].entry).hex())
-        return _list_digest((match.relative, self._of_one(match.entry)) for match in matches)
+            return Digest("sha256", self._of_match(matches[0]).hex())
+        return _list_digest((match.relative, self._of_match(match)) for match in matches)
 
-    def listing(self) -> bytes:
-        """The paths that were hashed so far, as ``fs.listing`` encodes them."""
+    def listing(self, number: int) -> bytes:
+        """The paths behind ``digest``, which was of source ``number``, as ``fs.listing`` encodes them."""
         from builder.fs.listing import encode_listing  # only when a step runs
 
-        return encode_listing(self._read_so_far, keeps_owner=self._keeps_owner, mode_of=self._mode_of)
+        starts = [start for start, _ in self._matches[1:]] + [len(self._read_so_far)]
+        read = (
+            (f"{number}:{_relative(entry, match)}", entry, digest)
+            for (start, match), end in zip(self._matches, starts, strict=True)
+            for entry, digest in self._read_so_far[start:end]
+        )
+        return encode_listing(read, keeps_owner=self._keeps_owner, mode_of=self._mode_of)
 
-    def _of_one(self, entry: Entry) -> bytes:
+    def _of_match(self, match: Match) -> bytes:
+        self._matches.append((len(self._read_so_far), match))
+        entry = match.entry
         if self._filter is not None and entry.kind == "dir":
             self._tree = self._filter.below(self._whole, entry.path)
         return self._directory(entry) if entry.kind == "dir" else self._records([entry])[entry.path]
@@ -143,9 +152,9 @@ class ContentReader:
                 content.update(b"%d:%b%b" % (len(name), name, digest))
         if entry.path:
             self.record[entry.path] = stamp_of(entry)
-            self._read_so_far.append((entry, b""))
         else:
             entry = entry._replace(mode=0o755, uid=0, gid=0)
+        self._read_so_far.append((entry, b""))
         return self._record(entry, content.digest())
 
     def _records(self, entries: Sequence[Entry]) -> dict[str, bytes]:
@@ -224,6 +233,12 @@ def capability_of(file: str | int) -> bytes:
         return os.getxattr(file, CAPABILITY, follow_symlinks=False)
     except OSError:  # a file system without xattrs, or a name that vanished
         return b""
+
+
+def _relative(entry: Entry, match: Match) -> str:
+    """Below what the source names, so that it does not matter where that lies."""
+    below = entry.path[len(match.entry.path) :].lstrip("/")
+    return "/".join(part for part in (match.relative, below) if part)
 
 
 def _list_digest(items: Iterable[tuple[str, bytes]]) -> Digest:

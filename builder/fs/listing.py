@@ -1,7 +1,7 @@
 """The paths behind a content digest: what to compare when it is another one.
 
 As bytes: zlib over path, kind, mode, owner and content of each path in the order of hashing, every one ended
-by NUL; mode in octal, owner ``uid:gid`` or nothing where it does not count, content the first 16 hex digits
+by NUL; mode in octal, owner ``uid:gid``, 0:0 where it does not count, content the first 16 hex digits
 of a digest, what a link leads to, or the number of a device.
 """
 
@@ -38,13 +38,16 @@ class Difference(NamedTuple):
 
 
 def encode_listing(
-    read: Iterable[tuple[Entry, bytes]], *, keeps_owner: bool, mode_of: Callable[[Entry], int]
+    read: Iterable[tuple[str, Entry, bytes]], *, keeps_owner: bool, mode_of: Callable[[Entry], int]
 ) -> bytes:
-    """``read`` gives entries with the sha256 of what regular files hold, b"" for others."""
+    """``read`` gives paths, and entries with the sha256 of what regular files hold, b"" for others.
+
+    A path is ``NUMBER:RELATIVE``: a content digest does not know where the sources lie that it is of.
+    """
     fields: list[str] = []
-    for entry, digest in read:
-        owner = f"{entry.uid}:{entry.gid}" if keeps_owner else ""
-        fields += (entry.path, entry.kind, f"{mode_of(entry):o}", owner, _content(entry, digest))
+    for path, entry, digest in read:
+        owner = f"{entry.uid}:{entry.gid}" if keeps_owner else "0:0"
+        fields += (path, entry.kind, f"{mode_of(entry):o}", owner, _content(entry, digest))
     return _compressed("".join(f"{field}\0" for field in fields))
 
 
@@ -79,7 +82,12 @@ def differences(old: Listing, new: Listing) -> list[Difference]:
 
 def _tops(paths: Iterable[str]) -> list[str]:
     known = set(paths)
-    return sorted(path for path in known if path.rpartition("/")[0] not in known)
+    return sorted(path for path in known if _directory(path) not in known or _directory(path) == path)
+
+
+def _directory(path: str) -> str:
+    number, _, below = path.partition(":")
+    return f"{number}:{below.rpartition('/')[0]}"
 
 
 def _content(entry: Entry, digest: bytes) -> str:

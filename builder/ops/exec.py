@@ -22,6 +22,7 @@ from builder.llb.ops import CacheMount, ExecOp, InputMount
 from builder.ops.mounts import MountServices, Prepared, Step, prepare_mounts, select_mounted
 from builder.ops.pump import pump
 from builder.ops.results import Result, SnapshotResult, snapshot_of
+from builder.ops.selectors import mount_selector
 from builder.ops.stubs import remove_stubs
 from builder.solver.interface import CacheMap, Dep, Executed
 from builder.store.interface import ActiveSnapshot, CacheMounts, Snapshotter
@@ -173,12 +174,12 @@ class ExecOperation:
         for mount in mounts:
             if isinstance(mount, InputMount | CacheMount) and mount.input == index:
                 content = self._content_function(index, mount)
-                return Dep(content, f"mount {mount.selector}", lambda: self._listing(index))
+                return Dep(content, mount_selector(mount), lambda: self._listing(index))
         return Dep()
 
     def _listing(self, index: int) -> bytes | None:
         reader = self._readers.get(index)
-        return reader.listing() if reader is not None else None
+        return reader.listing(0) if reader is not None else None
 
     def _content_function(self, index: int, mount: InputMount | CacheMount) -> Callable[[Result], Digest]:
         def content(result: Result) -> Digest:

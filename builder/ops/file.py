@@ -19,6 +19,7 @@ from builder.fs.tree import StackedTree, Tree
 from builder.llb.definition import Vertex
 from builder.llb.ops import CopyAction, FileAction, FileOp, MakeDirectoryAction, MakeFileAction
 from builder.ops.results import Result, SnapshotResult, snapshot_of, tree_of
+from builder.ops.selectors import copy_selector
 from builder.solver.interface import CacheMap, Dep, Executed
 from builder.source.interface import LocalContext
 from builder.store.interface import ActiveSnapshot, Snapshotter
@@ -101,7 +102,7 @@ class FileOperation:
         actions = self._copies(index)
         if index == self._op.base and not actions:
             return Dep()
-        selector = "\0".join(_selector(action) for _, action in actions)
+        selector = copy_selector(action for _, action in actions)
         return Dep(self._content_function(index), selector, lambda: self._listing(index))
 
     def _content_function(self, index: int) -> Callable[[Result], Digest]:
@@ -135,7 +136,7 @@ class FileOperation:
             return None
         from builder.fs.listing import join_listings
 
-        return readers[0].listing() if len(readers) == 1 else join_listings(r.listing() for r in readers)
+        return join_listings(reader.listing(number) for number, reader in enumerate(readers))
 
     def _copies(self, index: int) -> list[tuple[int, CopyAction]]:
         return [
@@ -258,14 +259,6 @@ def _filter_of(action: CopyAction) -> CopyFilter | None:
     from builder.fs.filters import CopyFilter
 
     return CopyFilter(action.includes, action.excludes)
-
-
-def _selector(action: CopyAction) -> str:
-    """What of an input is read, in words that name it uniquely."""
-    parts = [action.source, f"{action.allows_wildcards:d}", f"{action.keeps_owner:d}"]
-    if action.includes or action.excludes:
-        parts += ("\2".join(action.includes), "\2".join(action.excludes))
-    return "\1".join(parts)
 
 
 def _keyed(action: FileAction) -> FileAction:

@@ -34,8 +34,8 @@ class Solver(Generic[R]):
 
     ``on_result(vertex digest, results)`` is called in the coordinator's thread as results become known, and
     ``on_key(vertex digest, key)`` as keys do: again if a step that ran has another one than was thought.
-    ``on_miss``, in a worker, gives the cause that people are told when a step with a name runs. With ``turns`` a step
-    that another build runs already is waited for.
+    ``on_miss``, in a worker, gives the cause that people are told when a named step runs. With ``turns``
+    a step that another build runs already is waited for.
     """
 
     def __init__(

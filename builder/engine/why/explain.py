@@ -10,10 +10,11 @@ from builder.cache.interface import CacheBackend
 from builder.core.digest import Digest
 from builder.engine.history.record import StepRecord
 from builder.engine.why.cause import Cause, changed, summary
-from builder.engine.why.files import file_causes
+from builder.engine.why.files import Read, file_causes
 from builder.engine.why.operation import operation_causes, text_of
 from builder.engine.why.past import Past
-from builder.fs.listing import Listing, decode_listing
+from builder.fs.listing import decode_listing
+from builder.ops.selectors import roots_of
 from builder.solver.inputs import KeyInputs, KeyPart
 from builder.solver.interface import Miss
 
@@ -161,7 +162,7 @@ class Explainer:
         if pair.new.step == _INLINE:
             return [Cause(kind="content", text="the here-document changed", subject=pair.new.step)]
         is_context = not pair.new.key
-        old, new = self._listing(pair.old, live), self._listing(pair.new, live)
+        old, new = self._read(pair.old, live), self._read(pair.new, live)
         step = "" if is_context else self._root(pair)
         if old is not None and new is not None:
             causes = file_causes(old, new, step=step, is_context=is_context)
@@ -170,10 +171,10 @@ class Explainer:
         what = "the build context" if is_context else step or "a step below"
         return [Cause(kind="content", text=f"what it reads of {what} changed", subject=what, step=step)]
 
-    def _listing(self, part: KeyPart, live: ListingOf) -> Listing | None:
+    def _read(self, part: KeyPart, live: ListingOf) -> Read | None:
         digest = Digest.parse(part.digest)
         data = live(digest) or self._cache.listing(digest)
-        return decode_listing(data) if data is not None else None
+        return Read(decode_listing(data), roots_of(part.part)) if data is not None else None
 
 
 def _live(miss: Miss) -> ListingOf:

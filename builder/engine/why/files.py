@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 from builder.engine.why.cause import Cause, changed
 from builder.fs.gitmode import is_recorded
 from builder.fs.listing import Difference, Listed, Listing, differences
@@ -12,9 +15,24 @@ _NAMES = {
 }  # fmt: skip
 
 
-def file_causes(old: Listing, new: Listing, *, step: str = "", is_context: bool = False) -> list[Cause]:
+class Read(NamedTuple):
+    """What was listed, and the paths that the listed ones count from."""
+
+    listing: Listing
+    roots: Sequence[str]
+
+    def shown(self, path: str) -> str:
+        number, _, below = path.partition(":")
+        root = self.roots[int(number)] if number.isdecimal() and int(number) < len(self.roots) else ""
+        return "/".join(part for part in (root, below) if part) or "."
+
+
+def file_causes(old: Read, new: Read, *, step: str = "", is_context: bool = False) -> list[Cause]:
     """A cause for each path. ``step`` made them; of a context it is said where Git would not tell."""
-    found = differences(old, new)
+    found = [
+        each._replace(path=(old if each.new is None else new).shown(each.path))
+        for each in differences(old.listing, new.listing)
+    ]
     renames = _renames(found)
     gone = {before.path for before in renames.values()}
     causes: list[Cause] = []
@@ -89,4 +107,5 @@ def _named(listed: Listed) -> str:
 
 
 def _made_by(step: str) -> str:
-    return f", which follows from {step}" if step else ""
+    # A step of ours that brings a mount in says nothing to whoever wrote the instruction.
+    return f", which follows from {step}" if step and not step.startswith("[internal]") else ""
