@@ -1,6 +1,6 @@
 """The plain inputs of a key: what a person needs to see why another key is another one.
 
-As bytes, in cache records and build records: zlib over one JSON object,
+As bytes, in cache records, one JSON object in ASCII:
 
     {"name": the step's name, "op": digest, "plain": what counts of the operation, "inputs": [
         {"by": "key" or "content", "digest": …, "output": 0, "key": the input's own key or null,
@@ -12,14 +12,13 @@ where members that are empty are left out. Values that have a secret's name are 
 from __future__ import annotations
 
 import json
-import zlib
 from dataclasses import dataclass
 from typing import Literal
 
 from builder.core.canonical import Plain
 from builder.core.digest import Digest, InvalidDigest
 
-_LEVEL = 1
+_TEXTS = ("by", "digest", "key", "step", "part")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,15 +61,21 @@ class KeyInputs:
                 for part in self.parts
             ],
         }
-        return zlib.compress(json.dumps(document, separators=(",", ":")).encode(), _LEVEL)
+        return json.dumps(document, separators=(",", ":")).encode("ascii")
 
     @classmethod
     def decode(cls, data: bytes) -> KeyInputs | None:
-        """None: something else, such as what an older pybuild kept."""
+        """None: something else, such as what an older pybuild kept, or a cache from elsewhere holds."""
         try:
-            document = json.loads(zlib.decompress(data))
+            document = json.loads(data)
             parts = tuple(KeyPart(**part) for part in document["inputs"])
+            for part in parts:
+                Digest.parse(part.digest)
+                if not all(isinstance(getattr(part, name), str) for name in _TEXTS):
+                    return None
+            if not isinstance(document["name"], str):
+                return None
             op = Digest.parse(document["op"])
             return cls(name=document["name"], op=op, plain=document["plain"], parts=parts)
-        except (zlib.error, ValueError, TypeError, KeyError, InvalidDigest):
+        except (ValueError, TypeError, KeyError, RecursionError, InvalidDigest):
             return None

@@ -103,9 +103,8 @@ def _actions(old: KeyInputs, new: KeyInputs, before: _Fields, after: _Fields) ->
     if text_of(old.name) != text_of(new.name):
         return [_instruction(text_of(old.name), text_of(new.name))]
     was, now = before.get("actions"), after.get("actions")
-    assert isinstance(was, list)
-    assert isinstance(now, list)
-    for one, other in zip(was, now, strict=False):
+    both = zip(was, now, strict=False) if isinstance(was, list) and isinstance(now, list) else ()
+    for one, other in both:
         if not isinstance(one, dict) or not isinstance(other, dict) or one == other:
             continue
         if one.get("data") != other.get("data"):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal, NamedTuple
 
-from builder.cache.interface import CacheBackend, CacheRecord, ContentMemo
+from builder.cache.interface import CacheBackend, CacheRecord
 from builder.core.digest import Digest
 from builder.core.events import Event, StepFinished, StepQueued
 from builder.core.job import Job
@@ -222,10 +222,6 @@ class ReadOnlyCache:
 
     def save_content(self, source: Digest, selector: str, content: Digest) -> None:
         """See CacheBackend."""
-
-    def memos(self, sources: Collection[Digest]) -> list[ContentMemo]:
-        """See CacheBackend."""
-        return self._inner.memos([source for source in sources if source not in self._stale])
 
     def listing(self, content: Digest) -> bytes | None:
         """See CacheBackend."""
