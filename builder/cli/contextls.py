@@ -13,8 +13,7 @@ import typer
 from builder.cli.render.text import amount, counted, one_line
 
 if TYPE_CHECKING:  # --help does without
-    from builder.engine.contextlist import ContextList, Decision
-    from builder.fs.ignore import Rule
+    from builder.engine.contextlist import ContextList, Decision, IgnoreRule
 
 _MOST_FOLDERS = 10
 
@@ -37,7 +36,7 @@ def ls(
     recorder = Recorder(os.environ)
     if why is not None:
         decision = decide(Path(path), file, why, recorder)
-        print(json.dumps(_decision(decision), indent=2) if as_json else _said(decision))
+        print(json.dumps(asdict(decision), indent=2) if as_json else _said(decision))
         return
     found = list_context(Path(path), file, recorder)
     if as_json:
@@ -74,7 +73,7 @@ def _said(decision: Decision) -> str:
     return f"{name} is {'in' if decision.is_in else 'out'}: {_named(decision.rule)}"
 
 
-def _named(rule: Rule) -> str:
+def _named(rule: IgnoreRule) -> str:
     return f'"{one_line(rule.text)}", line {rule.line} of {rule.file}'
 
 
@@ -89,24 +88,6 @@ def _sum(files: int, size: int) -> str:
 def _document(found: ContextList) -> dict[str, Any]:
     return {
         "in": [asdict(each) for each in found.kept],
-        "out": [
-            {
-                "path": each.path,
-                "kind": each.kind,
-                "files": each.files,
-                "size": each.size,
-                "rule": each.rule._asdict(),
-            }
-            for each in found.left_out
-        ],
+        "out": [asdict(each) for each in found.left_out],
         "folders": [asdict(each) for each in found.folders],
-    }
-
-
-def _decision(decision: Decision) -> dict[str, Any]:
-    rule = decision.rule
-    return {
-        "path": decision.path,
-        "is_in": decision.is_in,
-        "rule": rule._asdict() if rule is not None else None,
     }

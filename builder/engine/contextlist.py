@@ -23,6 +23,16 @@ class NotInContext(PybuildError):
 
 
 @dataclass(frozen=True, slots=True)
+class IgnoreRule:
+    """A line of an ignore file, as written."""
+
+    text: str
+    file: str
+    line: int
+    is_exception: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Kept:
     """A path that is in; of a directory only if it is empty. Sizes are bytes."""
 
@@ -37,7 +47,7 @@ class LeftOut:
 
     path: str
     kind: str
-    rule: Rule
+    rule: IgnoreRule
     files: int
     size: int
 
@@ -66,7 +76,7 @@ class Decision:
 
     path: str
     is_in: bool
-    rule: Rule | None
+    rule: IgnoreRule | None
 
 
 def list_context(root: Path, file: Path | None, recorder: Recorder) -> ContextList:
@@ -91,7 +101,8 @@ def decide(root: Path, file: Path | None, path: str, recorder: Recorder) -> Deci
     if ".." in found.parts or tree.lookup(relative) is None:
         raise NotInContext(f'there is no "{path}" in the build context', hint=f'that is "{folder}"')
     is_in = IgnoredTree(tree, rules).lookup(relative) is not None
-    return Decision(relative or ".", is_in, rules.deciding(relative))
+    rule = rules.deciding(relative)
+    return Decision(relative or ".", is_in, _shown(rule) if rule is not None else None)
 
 
 class _Lister:
@@ -111,7 +122,7 @@ class _Lister:
             if entry.path not in kept:
                 rule = self._rules.excluding(entry.path)
                 assert rule is not None, "what is left out is left out by a rule"
-                self.left_out.append(LeftOut(entry.path, entry.kind, rule, *self._count(entry)))
+                self.left_out.append(LeftOut(entry.path, entry.kind, _shown(rule), *self._count(entry)))
             elif entry.kind == "dir":
                 below = self.walk(entry.path)
                 files, size = files + below[0], size + below[1]
@@ -128,6 +139,10 @@ class _Lister:
             return 1, _kept(entry).size
         counts = [self._count(child) for child in self._whole.children(entry.path)]
         return sum(files for files, _ in counts), sum(size for _, size in counts)
+
+
+def _shown(rule: Rule) -> IgnoreRule:
+    return IgnoreRule(rule.text, rule.file, rule.line, rule.is_exception)
 
 
 def _kept(entry: Entry) -> Kept:

@@ -3,7 +3,7 @@
 As bytes, in cache records, one JSON object in ASCII:
 
     {"name": the step's name, "op": digest, "plain": what counts of the operation, "inputs": [
-        {"by": "key" or "content", "digest": …, "output": 0, "key": the input's own key or null,
+        {"by": "key" or "content", "digest": …, "output": 0, "key": the input's own key,
          "step": the input's name, "part": which part of it, "source": what a source is}, …]}
 
 where members that are empty are left out. Values that have a secret's name are digests in it.
