@@ -8,7 +8,7 @@ IDs. One that is inlined is the image itself. In both the config has a member ``
      "records":  [{"key": HEX, "result": CHAIN_ID, "seconds": SECONDS, "inputs": TEXT}, …],
      "contents": [[SOURCE_HEX, SELECTOR, CONTENT_HEX], …],
      "mounts":   [{"identity": HEX, "id": TEXT, "exported_at": SECONDS,
-                   "layers": [DIFF_ID, …], "listing": DIFF_ID}, …]}
+                   "owner": [MODE, UID, GID], "layers": [DIFF_ID, …], "listing": DIFF_ID}, …]}
 
 A layer's parent is the chain ID of the tree below it, which is an earlier layer here, or the top of a base
 image; "" is the empty tree. As chain IDs are digests of what they stand on, there can be no cycle. Its blob
@@ -96,6 +96,7 @@ class SharedMount(NamedTuple):
     identity: Digest
     id: str
     exported_at: float  # epoch seconds
+    owner: tuple[int, int, int]  # mode, uid and gid of the directory itself
     layers: tuple[Digest, ...]  # diff IDs
     listing: Digest  # the diff ID of the layer that lists what is in it
 
@@ -138,6 +139,7 @@ class CacheDocument:
                     "identity": mount.identity.hex,
                     "id": mount.id,
                     "exported_at": mount.exported_at,
+                    "owner": list(mount.owner),
                     "layers": [str(diff_id) for diff_id in mount.layers],
                     "listing": str(mount.listing),
                 }
@@ -220,12 +222,20 @@ def _mounts(entries: Any, blobs: Mapping[Digest, Descriptor]) -> Iterator[Shared
             Digest("sha256", _hex(entry["identity"])),
             _text(entry["id"]),
             _seconds(entry["exported_at"]),
+            _owner(entry["owner"]),
             tuple(Digest.parse(_text(text)) for text in _items(entry["layers"], _MOST_MOUNTS)),
             Digest.parse(_text(entry["listing"])),
         )
         if any(diff_id not in blobs for diff_id in (*mount.layers, mount.listing)):
             raise InvalidCache(f'it lacks layers of the cache mount "{mount.id[:80]}"')
         yield mount
+
+
+def _owner(value: Any) -> tuple[int, int, int]:
+    mode, uid, gid = (int(_seconds(number)) for number in _items(value, 3))
+    if mode > 0o7777 or max(uid, gid) >= 0xFFFF_FFFF:
+        raise InvalidCache("it has a cache mount that nobody can own")
+    return mode, uid, gid
 
 
 def _items(value: Any, most: int) -> list[Any]:

@@ -107,8 +107,7 @@ def _target(text: str) -> CacheTarget:
                 hint="leave mode=max out, or export to a registry",
             )
         return CacheTarget()
-    if "mounts" in values:
-        raise Unsupported("--cache-to: mounts is not built yet", hint="leave it out")
+    mounts = tuple(name.strip().lstrip("/") for name in values.get("mounts", "").split(",") if name.strip())
     if not _flag(values, "image-manifest", default=True):
         raise Unsupported("--cache-to: a cache is an image manifest always", hint="leave image-manifest out")
     pack = packed_as(
@@ -130,6 +129,8 @@ def _target(text: str) -> CacheTarget:
         mode="max" if mode == "max" else "min",
         pack=pack,
         fails_build=not _flag(values, "ignore-error", default=True),
+        mounts=() if "all" in mounts else mounts,
+        has_all_mounts="all" in mounts,
     )
 
 
@@ -158,8 +159,8 @@ def _values(option: str, text: str, kinds: Mapping[str, Sequence[str]]) -> tuple
     for field in fields:
         key, equals, value = field.partition("=")
         key = key.strip().lower()
-        if not equals and last == "mounts":
-            values[last] += f",{field}"  # mounts=ID,ID
+        if last == "mounts" and (not equals or key == "mounts"):
+            values[last] += f",{value if equals else field}"  # mounts=ID,ID
             continue
         if not equals or not key:
             raise InvalidCacheOption(f'{option}: "{field}" is no key=value', hint="write type=TYPE,KEY=VALUE")

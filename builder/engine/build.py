@@ -129,7 +129,7 @@ def build(
         job = Job(build_id, session, record, engine.job.cancel)
         sharing = Sharing(engine, request.sharing, job)
         sharing.read(request.platforms)
-        prepared = stack.enter_context(prepare(engine, request, recorder, job))
+        prepared = stack.enter_context(prepare(engine, request, recorder, job, caches=sharing.caches))
         source.name, source.data = prepared.dockerfile.name, prepared.dockerfile.data
         conversions = convert(prepared, request.platforms, job.progress)
         definition = merged(each.definition for each in conversions)

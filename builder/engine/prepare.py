@@ -23,6 +23,7 @@ from builder.ops.resolve import OpResolver
 from builder.ops.results import Result, SnapshotResults, snapshot_of
 from builder.solver.solver import Solver
 from builder.source.interface import LocalContext
+from builder.store.interface import CacheMounts
 
 if TYPE_CHECKING:  # most builds read no more than images and a folder
     from builder.engine.build import BuildRequest
@@ -40,7 +41,12 @@ class Prepared(NamedTuple):
 
 @contextlib.contextmanager
 def prepare(
-    engine: Engine, request: BuildRequest, recorder: Recorder, job: Job, lock: Lock | None = None
+    engine: Engine,
+    request: BuildRequest,
+    recorder: Recorder,
+    job: Job,
+    lock: Lock | None = None,
+    caches: CacheMounts | None = None,
 ) -> Iterator[Prepared]:
     """A context that is no folder is fetched, for its Dockerfile. Raises what ``open_inputs`` raises."""
     folders: dict[str, LocalContext] = {}
@@ -53,7 +59,8 @@ def prepare(
 
         return open_remote(engine, recorder, blobs, lock)
 
-    resolver = OpResolver(engine.snapshots, engine.executor, folders, bridge.image, engine.caches, remote)
+    caches = caches or engine.caches
+    resolver = OpResolver(engine.snapshots, engine.executor, folders, bridge.image, caches, remote)
 
     def solve(tree: Definition) -> str:
         results = SnapshotResults(engine.snapshots)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple, assert_never
 
 from builder.core.canonical import digest_of
+from builder.core.digest import Digest
 from builder.core.errors import Kind, PybuildError
 from builder.core.events import StepLog
 from builder.core.job import Job
@@ -120,6 +121,11 @@ def prepare_mounts(
     return Prepared(tuple(mounts), tuple(maker.secrets), tuple(maker.secret_env))
 
 
+def cache_identity(mount: CacheMount, base: str = "") -> Digest:
+    """What tells a cache mount from all others; ``base`` is what it is filled from."""
+    return digest_of(("cache-mount", mount.id, base, mount.mode, mount.uid, mount.gid))
+
+
 class _Maker:
     def __init__(
         self,
@@ -225,7 +231,7 @@ class _Maker:
         has_permissions = (mount.mode, mount.uid, mount.gid) != (None, None, None)
         if mount.input >= 0:
             base = f"{snapshot_of(self._inputs[mount.input])}:{mount.selector}"
-        identity = digest_of(("cache-mount", mount.id, base, mount.mode, mount.uid, mount.gid))
+        identity = cache_identity(mount, base)
         return CacheMountRequest(
             identity,
             mount.id,

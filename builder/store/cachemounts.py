@@ -71,6 +71,52 @@ class LocalCacheMounts:
         finally:
             os.close(taken.lock)
 
+    @contextlib.contextmanager
+    def reading(self, identity: Digest, cancel: Cancel, *, wait_s: float) -> Iterator[Path | None]:
+        """A directory that steps left, for nobody to have alone meanwhile.
+
+        None: there is none, or someone has it alone and goes on so for ``wait_s``.
+        """
+        top = self._state.caches / identity.hex
+        lock = self._lock_to_read(top, cancel, wait_s) if top.is_dir() else None
+        if lock is None:
+            yield None
+            return
+        try:
+            yield lock.directory / "data"
+        finally:
+            os.close(lock.lock)
+
+    def used_at(self, identity: Digest) -> float | None:
+        """When a step had it last, in epoch seconds; None: no directory of it is left."""
+        top = self._state.caches / identity.hex
+        if not top.is_dir() or not any(not (path / "stale").exists() for path in _directories(top)):
+            return None
+        self._make_table()
+        row = self._database.row("SELECT used_at FROM cache_mounts WHERE identity = ?", (identity.hex,))
+        return float(row[0] or 0) if row else None
+
+    def _lock_to_read(self, top: Path, cancel: Cancel, wait_s: float) -> _Taken | None:
+        deadline = time.monotonic() + wait_s
+        over = threading.Event()
+        forget = cancel.on_cancel(over.set)
+        try:
+            while True:
+                cancel.check()
+                with _chosen_by_one(top):
+                    for directory in _directories(top):
+                        if (directory / "stale").exists():
+                            continue
+                        lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                        if _try(lock, fcntl.LOCK_SH):
+                            return _Taken(lock, directory)
+                        os.close(lock)
+                if time.monotonic() >= deadline:
+                    return None
+                over.wait(_POLL_S)
+        finally:
+            forget()
+
     def _take(
         self,
         top: Path,
@@ -130,10 +176,13 @@ class LocalCacheMounts:
             raise
         return _Taken(descriptor, top / str(number))
 
-    def _register(self, request: CacheMountRequest) -> None:
+    def _make_table(self) -> None:
         if not self._has_table:  # a store may be older than cache mounts
             self._database.run(CACHE_MOUNTS_TABLE)
             self._has_table = True
+
+    def _register(self, request: CacheMountRequest) -> None:
+        self._make_table()
         now = time.time()
         self._database.run(
             "INSERT INTO cache_mounts (identity, id, created_at, used_at) VALUES (?, ?, ?, ?)"

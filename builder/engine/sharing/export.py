@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import BinaryIO, NamedTuple
+from pathlib import Path
+from typing import BinaryIO
 
 from builder.cache.document import (
     MEMBER,
@@ -18,16 +19,18 @@ from builder.cache.document import (
     SharedRecord,
 )
 from builder.cache.interface import CacheRemote
+from builder.cache.reading import read_caches
 from builder.core.descriptor import DOCKER_CONFIG, DOCKER_MANIFEST, OCI_CONFIG, OCI_MANIFEST, Descriptor
 from builder.core.digest import Digest
 from builder.core.errors import Cancelled, PybuildError
-from builder.core.events import StepLog
+from builder.core.events import StepLog, Warned
 from builder.core.job import Cancel
 from builder.core.platform import Platform
 from builder.core.reference import Reference
 from builder.core.steps import as_step
 from builder.engine.history.record import StepRecord
 from builder.engine.history.shelf import BuildShelf
+from builder.engine.sharing.blobs import Blob
 from builder.engine.sharing.options import CacheTarget
 from builder.engine.sharing.session import Sharing, Written, remote_of
 from builder.exporter.documents import manifest_document
@@ -35,21 +38,11 @@ from builder.exporter.layers import Layers
 from builder.exporter.pack import needed_blobs
 from builder.exporter.packed import PackedLayer
 from builder.store.interface import Snapshot
+from builder.store.state import remove_tree
 
 _PARALLEL_PUSHES = 5
 # Plain inputs of all records together: what they explain is not worth a config that takes seconds to fetch.
 _MOST_INPUTS = 6 << 20
-
-Open = Callable[[int], BinaryIO]
-
-
-class Blob(NamedTuple):
-    """One layer of the cache's manifest."""
-
-    descriptor: Descriptor
-    diff_id: Digest
-    open_at: Open
-    mount_from: str = ""
 
 
 @dataclass(slots=True)
@@ -128,9 +121,15 @@ class _Export:
 
     def run(self, step: str, platform: Platform) -> Written:
         began = time.monotonic()
-        self._target.pack.check()
         self._collect()
-        sent = self._push()
+        scratch = self._engine.state.scratch / self._engine.state.new_name()
+        scratch.mkdir(mode=0o700)
+        try:
+            if self._target.mounts or self._target.has_all_mounts:
+                self._collect_mounts(scratch, platform)
+            sent = self._push()
+        finally:
+            remove_tree(scratch)
         self._write_manifest(platform)
         size = sum(blob.descriptor.size for blob in sent)
         written = Written(
@@ -168,6 +167,41 @@ class _Export:
             room -= len(inputs)
             self._contents.records[key] = SharedRecord(top, seconds.get(key, 0.0), inputs)
 
+    def _collect_mounts(self, scratch: Path, platform: Platform) -> None:
+        from builder.engine.sharing.mounts import MountExport, mounts_of, wanted_mounts
+
+        sharing, place = self._sharing, self._target.place
+        assert place is not None, "an inline cache has no mounts"
+        try:
+            documents = read_caches(self._remote, place.name, [platform], sharing.job.cancel)
+        except Cancelled:
+            raise
+        except (PybuildError, OSError):
+            documents = []  # the first export, or what is not worth keeping
+        here = [(document, self._remote) for document in documents]
+        imported = [(each.document, each.remote) for each in sharing.imports]
+        export = MountExport(self._engine, self._target, mounts_of([*here, *imported]), sharing.job, scratch)
+        wanted = wanted_mounts(sharing.definition, self._target)
+        for identity, name in sorted(wanted.items()):
+            why = export.add(identity, name)
+            if why is not None:
+                message = f'the cache mount "{name}" is not exported: {why}'
+                sharing.job.progress.emit(
+                    Warned(message, "export it again when the other build is over", None)
+                )
+        self._warn_of_unknown(wanted)
+        self._contents.mounts += export.mounts
+        for blob in export.blobs:
+            self._contents.blobs.setdefault(blob.descriptor.digest, blob)
+
+    def _warn_of_unknown(self, wanted: Mapping[Digest, str]) -> None:
+        known = {part for name in wanted.values() for part in (name, name.rpartition("/")[2])}
+        for name in self._target.mounts:
+            if name not in known:
+                message = f'--cache-to: no step of this build has a cache mount "{name}" that can be exported'
+                hint = "mounts are named by their id, which is their target unless it is given"
+                self._sharing.job.progress.emit(Warned(message, hint, None))
+
     def _above(self, name: str, base: str) -> list[Snapshot]:
         """The layers of a result, without those of the image that it stands on."""
         snapshots = self._engine.snapshots
@@ -194,7 +228,7 @@ class _Export:
         )
         return layer.chain_id
 
-    def _opener(self, packed: PackedLayer) -> Open:
+    def _opener(self, packed: PackedLayer) -> Callable[[int], BinaryIO]:
         def open_at(offset: int) -> BinaryIO:
             engine, digest = self._engine, packed.descriptor.digest
             if engine.content.size(digest) is None:

@@ -21,7 +21,7 @@ from builder.exporter.layers import Layers
 from builder.frontend.interface import FrontendResult
 from builder.llb.definition import Definition
 from builder.ops.results import SnapshotResults
-from builder.store.interface import Snapshot
+from builder.store.interface import CacheMounts, Snapshot
 
 if TYPE_CHECKING:  # most builds share nothing
     from builder.cache.document import CacheDocument, SharedRecord
@@ -59,6 +59,7 @@ class Sharing:
         self.options = options
         self.job = job
         self.keys: dict[Digest, Digest] = {}
+        self.definition = Definition({}, None)
         self.lineages: Mapping[Digest, Lineage] = {}
         self.final: set[Digest] = set()
         self._by_key: dict[Digest, set[Lineage]] = {}
@@ -76,6 +77,16 @@ class Sharing:
         """The same; only where something is shared."""
         assert self._overlay is not None, "this build shares no cache"
         return self._overlay
+
+    @property
+    def caches(self) -> CacheMounts:
+        """The store's cache mounts, filled from what was imported."""
+        documents = [(each.document, each.remote) for each in self._imports if each.document.mounts]
+        if not documents:
+            return self.engine.caches
+        from builder.engine.sharing.mounts import RestoringCacheMounts, mounts_of
+
+        return RestoringCacheMounts(self.engine, mounts_of(documents), self.job, self.warn)
 
     @property
     def imports(self) -> Sequence[ImportedCache]:
@@ -100,6 +111,7 @@ class Sharing:
     def begin(self, definition: Definition, conversions: Sequence[FrontendResult], image: Images) -> None:
         """Before the first key is told."""
         if self._overlay is not None:
+            self.definition = definition
             self.lineages = lineages(definition, image)
             self.final = {vertex for each in conversions for vertex in chain_of(each.definition)}
 

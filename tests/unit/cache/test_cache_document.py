@@ -43,7 +43,7 @@ DOCUMENT = CacheDocument(
         Digest.of(b"empty"): SharedRecord(None, 0.0),
     },
     memos=(ContentMemo(Digest.of(b"key"), "/caf\udce9", Digest.of(b"content")),),
-    mounts=(SharedMount(Digest.of(b"identity"), "npm", 99.0, (MOUNT,), MOUNT),),
+    mounts=(SharedMount(Digest.of(b"identity"), "npm", 99.0, (0o1777, 5, 6), (MOUNT,), MOUNT),),
     blobs=dict(zip(DIFF_IDS, LAYERS, strict=True)),
 )
 
@@ -101,6 +101,8 @@ def _break(change: Change) -> bytes:
         lambda m: m.update(contents=[["a", "b"]]),
         lambda m: m.update(contents=[[1, 2, 3]]),
         lambda m: m["mounts"][0].update(layers=[str(Digest.of(b"elsewhere"))]),
+        lambda m: m["mounts"][0].update(owner=[0o10000, 0, 0]),
+        lambda m: m["mounts"][0].update(owner=[0o700, 0]),
         lambda m: m["mounts"][0].update(identity="../" + "0" * 61),
         lambda m: m.clear(),
     ],

@@ -217,3 +217,59 @@ def test_store_from_before_there_were_caches(tmp_path: Path) -> None:
         store.database.run("DROP TABLE cache_mounts")
         with use(caches_of(store)):
             assert [("/id",)] == store.database.rows("SELECT id FROM cache_mounts")
+
+
+def test_reading_waits_for_whoever_is_alone(tmp_path: Path) -> None:
+    """A reader shares with those who share, and does not get what somebody has for himself."""
+    with open_store(tmp_path) as store:
+        caches = caches_of(store)
+        with caches.reading(IDENTITY, Cancel(), wait_s=0) as nothing:
+            assert nothing is None
+        with use(caches) as path, caches.reading(IDENTITY, Cancel(), wait_s=0) as read:
+            assert read == path
+        with use(caches, "locked"), caches.reading(IDENTITY, Cancel(), wait_s=0) as taken:
+            assert taken is None
+        cancel = Cancel()
+        cancel.cancel()
+        with pytest.raises(Cancelled), caches.reading(IDENTITY, cancel, wait_s=9):
+            pass
+
+
+def test_nobody_has_alone_what_is_read(tmp_path: Path) -> None:
+    """Who must not share waits, or takes another directory, until the reader is done."""
+    with open_store(tmp_path) as store:
+        caches, waiting = caches_of(store), Cancel()
+        with use(caches) as path:
+            (path / "x").touch()
+        with caches.reading(IDENTITY, Cancel(), wait_s=0) as read:
+            with use(caches, "private") as other:
+                assert other != read
+            with use(caches, "shared") as shared:
+                assert shared == read
+        with (
+            caches.reading(IDENTITY, Cancel(), wait_s=0),
+            use(caches, "private"),
+            pytest.raises(Cancelled),
+            use(caches, "locked", cancel=waiting, waits=lambda _: waiting.cancel()),
+        ):
+            pass
+
+
+def test_time_of_the_last_use(tmp_path: Path) -> None:
+    """None while there is no directory, or only one that is not used again."""
+    with open_store(tmp_path) as store:
+        caches = caches_of(store)
+        before = caches.used_at(IDENTITY)
+        with use(caches) as path:
+            pass
+        first = caches.used_at(IDENTITY)
+        with use(caches):
+            pass
+        second = caches.used_at(IDENTITY)
+        (path.parent / "stale").touch()
+
+        assert before is None
+        assert first is not None
+        assert second is not None
+        assert first < second
+        assert caches.used_at(IDENTITY) is None
