@@ -135,6 +135,7 @@ class RegistryImages:
         """Make the directory form of a layer, verified against its diff ID; fetches it if need be."""
         from builder.fs.apply import apply_layer
         from builder.fs.compression import open_decompressed
+        from builder.fs.limits import BadArchive
         from builder.fs.tree import StackedTree
 
         layer = snapshot.layer
@@ -142,14 +143,24 @@ class RegistryImages:
         if self._content.size(layer.digest) is None:
             self.fetch_layer(snapshot, job)
         parent = StackedTree(lowers) if lowers else None
-        with self._content.open(layer.digest) as blob, open_decompressed(blob) as plain:
-            reader = _HashingReader(plain)
-            apply_layer(reader, str(directory), parent)
-            reader.drain()
-        if snapshot.diff_id is not None and reader.digest() != snapshot.diff_id:
+        try:
+            with self._content.open(layer.digest) as blob, open_decompressed(blob) as plain:
+                reader = _HashingReader(plain)
+                apply_layer(reader, str(directory), parent)
+                reader.drain()
+            if snapshot.diff_id not in (None, reader.digest()):
+                raise DigestMismatch(snapshot.diff_id, reader.digest(), what="unpacked layer")  # noqa: TRY301  # one place explains
+        except (BadArchive, DigestMismatch) as error:
+            origin = self._snapshots.origin(snapshot.name)
+            if not origin:
+                raise
             # Another image may have the same layer in a form that is right.
             self._content.delete(layer.digest)
-            raise DigestMismatch(snapshot.diff_id, reader.digest(), what="unpacked layer")
+            name = Reference.parse(origin).familiar()
+            raise BrokenImage(
+                f'layer {layer.digest.short} of "{name}" cannot be unpacked: {error.message}',
+                hint="pull the image again, and report it to its publisher if it stays",
+            ) from error
 
     def _local(self, reference: Reference, platform: Platform) -> ResolvedSource | None:
         image = self._images.by_reference(reference)
