@@ -49,6 +49,8 @@ COMMANDS = {
     "builds show": ("builder.cli.builds:show", "Show what a build did."),
     "builds logs": ("builder.cli.builds:logs", "Show what the steps of a build printed."),
     "builds rm": ("builder.cli.builds:rm", "Forget builds."),
+    "index create": ("builder.cli.index:create", "Make an index of images that registries have."),
+    "index inspect": ("builder.cli.index:inspect", "Show what a registry has under a name."),
     "profile": ("builder.cli.profile:profile", "Show where the time of a build went."),
     "graph": ("builder.cli.graph.command:graph", "Draw the steps of a build or an image."),
     "bootstrap": ("builder.cli.system:bootstrap", "Make a base image from this machine, without a registry."),
@@ -70,7 +72,10 @@ BUILDS_COMMANDS = {
     "rm": ["builds rm"],
 }  # fmt: skip
 CONTEXT_COMMANDS = {"ls": ["context ls"], "list": ["context ls"]}
-_GROUPS = {"image": IMAGE_COMMANDS, "builds": BUILDS_COMMANDS, "context": CONTEXT_COMMANDS}
+INDEX_COMMANDS = {"create": ["index create"], "inspect": ["index inspect"]}
+_GROUPS = {
+    "image": IMAGE_COMMANDS, "builds": BUILDS_COMMANDS, "context": CONTEXT_COMMANDS, "index": INDEX_COMMANDS,
+}  # fmt: skip
 
 # Options of the program itself that take a value, before the command's name.
 _VALUED = ("--root",)
