@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 ROOT = Path(__file__).resolve().parent
 ASSETS = ROOT / "assets"
 _REGISTRY = "https://registry.npmjs.org"
-_TIMEOUT_S = 30
-_TRIES = 3
+_TIMEOUT_S = 20
+_TRIES = 2
 _LIMIT = 16 << 20  # bytes of a package
 
 

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import html
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from builder.cli.graph.document import document
@@ -15,7 +16,7 @@ from builder.engine.graph.drawing import Drawing
 _HERE = Path(__file__).parent
 _PACKAGE = _HERE.parents[1]
 # In a wheel the libraries lie inside the package, in a checkout beside it (hatch_build.py).
-_PLACES = (_PACKAGE / "_assets", _PACKAGE.parent / "assets")
+LIBRARY_PLACES = (_PACKAGE / "_assets", _PACKAGE.parent / "assets")
 _LIBRARIES = ("cytoscape.min.js", "cytoscape-dagre.min.js")
 _LICENSES = ("cytoscape.LICENSE", "cytoscape-dagre.LICENSE", "dagre.LICENSE")
 
@@ -34,9 +35,9 @@ class GraphLibrariesMissing(PybuildError):
         )
 
 
-def as_html(drawing: Drawing) -> str:
-    """Raises GraphLibrariesMissing."""
-    scripts = [_library(name) for name in _LIBRARIES]
+def as_html(drawing: Drawing, places: Sequence[Path] = LIBRARY_PLACES) -> str:
+    """``places`` are folders that may have the libraries. Raises GraphLibrariesMissing."""
+    scripts = [_library(name, places) for name in _LIBRARIES]
     scripts.append((_HERE / "page.js").read_text(encoding="utf-8"))
     allowed = " ".join(f"'sha256-{_sha256(script)}'" for script in scripts)
     parts = {
@@ -44,7 +45,7 @@ def as_html(drawing: Drawing) -> str:
         "policy": f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data:;"
         " base-uri 'none'; form-action 'none'",
         "style": (_HERE / "page.css").read_text(encoding="utf-8"),
-        "licenses": html.escape("\n\n".join(f"{name}:\n{_asset(name)}" for name in _LICENSES)),
+        "licenses": html.escape("\n\n".join(f"{name}:\n{_asset(name, places)}" for name in _LICENSES)),
         "data": _embedded(document(drawing)),
         "scripts": "\n".join(f"<script>{script}</script>" for script in scripts),
     }
@@ -55,16 +56,18 @@ def as_html(drawing: Drawing) -> str:
     )
 
 
-def _library(name: str) -> str:
+def _library(name: str, places: Sequence[Path]) -> str:
     """Without the line that has browsers ask for a source map, and safe inside a script element."""
-    lines = [line for line in _asset(name).splitlines() if not line.startswith("//# sourceMappingURL=")]
+    lines = [
+        line for line in _asset(name, places).splitlines() if not line.startswith("//# sourceMappingURL=")
+    ]
     text = "\n".join(lines)
     assert "</script" not in text.lower(), "a library would end its own element"
     return text
 
 
-def _asset(name: str) -> str:
-    for place in _PLACES:
+def _asset(name: str, places: Sequence[Path]) -> str:
+    for place in places:
         try:
             return (place / name).read_text(encoding="utf-8")
         except FileNotFoundError:

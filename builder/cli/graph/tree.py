@@ -19,15 +19,21 @@ def as_tree(drawing: Drawing) -> str:
     for step in drawing.steps:
         stages.setdefault(step.stage, []).append(step)
     rows: list[str] = []
-    for stage, steps in stages.items():
-        rows.append(stage or "steps")
+    remarks: list[list[str]] = []
+    for steps in stages.values():
         for index, step in enumerate(steps):
             is_last = index == len(steps) - 1
             rows.append(_row(step, "└─ " if is_last else "├─ ", _from(step, by_id)))
             mark = "   " if is_last else "│  "
-            rows += [f"{mark}   {line}" for line in _remarks(step)]
-    body = "\n".join(line.rstrip() for line in align("\n".join(rows)).split("\n"))
-    return "\n".join((*_head(drawing), "", body, ""))
+            remarks.append([f"{mark}   {line}" for line in _remarks(step)])
+    lines = iter(zip(align("\n".join(rows)).split("\n"), remarks, strict=True))
+    body: list[str] = []
+    for stage, steps in stages.items():
+        body.append(one_line(stage) or "steps")
+        for _ in steps:
+            line, more = next(lines)
+            body += [line.rstrip(), *more]
+    return "\n".join((*_head(drawing), "", *body, ""))
 
 
 def _head(drawing: Drawing) -> Iterator[str]:

@@ -48,5 +48,5 @@ def _is_numbered(step: StepRecord, wanted: str) -> bool:
     label = _LABEL.match(step.name)
     if label is None:
         return False
-    stage, number = (label["stage"] or "").strip(), label["number"]
+    stage, number = (label["stage"] or "").strip().replace(" ", "/"), label["number"]
     return wanted in (number, f"{stage}/{number}", f"{stage}/{number.partition('/')[0]}")

@@ -73,7 +73,9 @@ class BuildRecord:
         document = _stated(self, _BUILD_DEFAULTS)
         document["seen"] = self.seen
         if self.steps:
-            document["steps"] = [_step_document(step) for step in self.steps]
+            # Inputs by number: digests are most of a record, and 200 records of thousands of steps are much.
+            numbers = {step.digest: number for number, step in enumerate(self.steps)}
+            document["steps"] = [_step_document(step, numbers) for step in self.steps]
         text = json.dumps(document, separators=(",", ":"), ensure_ascii=False)
         return text.encode("utf-8", "surrogateescape")
 
@@ -83,6 +85,8 @@ class BuildRecord:
         document: dict[str, Any] = json.loads(data.decode("utf-8", "surrogateescape"))
         dockerfile = document.get("dockerfile", "")
         lines = dockerfile.split("\n")
+        steps = document.get("steps", ())
+        digests = [step["digest"] for step in steps]
         return cls(
             id=id,
             started_at=started_at,
@@ -98,7 +102,7 @@ class BuildRecord:
             tags=tuple(document.get("tags", ())),
             seen=tuple(Seen(*entry) for entry in document.get("seen", ())),
             dockerfile=dockerfile,
-            steps=tuple(_step(step, lines) for step in document.get("steps", ())),
+            steps=tuple(_step(step, lines, digests) for step in steps),
         )
 
 
@@ -112,19 +116,21 @@ _BUILD_DEFAULTS: dict[str, Any] = {
     "error_code": None, "error": None, "image": None, "tags": (), "dockerfile": "",
 }  # fmt: skip
 _STEP_DEFAULTS: dict[str, Any] = {
-    "digest": "", "name": "", "inputs": (), "status": "unreached", "key": None, "result": None,
+    "digest": "", "name": "", "status": "unreached", "key": None, "result": None,
     "started_at": None, "seconds": 0.0, "error": None, "cause": None, "location": None,
 }  # fmt: skip
 
 
-def _step_document(step: StepRecord) -> dict[str, Any]:
+def _step_document(step: StepRecord, numbers: Mapping[str, int]) -> dict[str, Any]:
     document = _stated(step, _STEP_DEFAULTS)
+    if step.inputs:
+        document["inputs"] = [numbers.get(name, name) for name in step.inputs]
     if step.usage is not None:
         document["usage"] = [round(step.usage.cpu_s, 4), step.usage.peak_memory]
     return document
 
 
-def _step(document: dict[str, Any], lines: list[str]) -> StepRecord:
+def _step(document: dict[str, Any], lines: list[str], digests: list[str]) -> StepRecord:
     place = document.get("location")
     location = Location(*place) if place else None
     usage = document.get("usage")
@@ -132,7 +138,7 @@ def _step(document: dict[str, Any], lines: list[str]) -> StepRecord:
         digest=document["digest"],
         name=document.get("name", ""),
         location=location,
-        inputs=tuple(document.get("inputs", ())),
+        inputs=tuple(digests[name] if isinstance(name, int) else name for name in document.get("inputs", ())),
         text="\n".join(lines[location.start_line - 1 : location.end_line]) if location else "",
         status=document.get("status", "unreached"),
         key=document.get("key"),

@@ -12,6 +12,7 @@ from builder.store.database import Database, Row
 from builder.store.state import StateDir, remove_tree
 
 _KEPT = 200
+_KEPT_BYTES = 32 << 20  # of their records; the latest one stays, whatever it has
 _LATEST = re.compile(r"latest(?:~(\d{1,6}))?")
 
 
@@ -44,9 +45,10 @@ class BuildShelf:
                 (record.id, record.started_at, record.encode()),
             )
             gone = self._database.rows(
-                "DELETE FROM builds WHERE id NOT IN (SELECT id FROM builds ORDER BY started_at DESC LIMIT ?)"
-                " RETURNING id",
-                (_KEPT,),
+                "DELETE FROM builds WHERE id IN (SELECT id FROM (SELECT id, count(*) OVER latest AS number,"
+                " sum(length(record)) OVER latest AS size FROM builds WINDOW latest AS (ORDER BY started_at"
+                " DESC, id)) WHERE number > ? OR (number > 1 AND size > ?)) RETURNING id",
+                (_KEPT, _KEPT_BYTES),
             )
         for (build_id,) in gone:
             remove_tree(self._logs / str(build_id))

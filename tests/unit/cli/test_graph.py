@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
+
+import pytest
 
 from builder.cli.graph.document import as_json
 from builder.cli.graph.dot import as_dot
-from builder.cli.graph.page import as_html
+from builder.cli.graph.page import GraphLibrariesMissing, as_html
 from builder.cli.graph.tree import as_tree
 from tests.support.drawings import HOSTILE, drawing, step
 
@@ -72,6 +75,15 @@ def test_names_do_not_leave_their_place_in_a_page() -> None:
 
     assert harmless.count("<") == hostile.count("<")
     assert harmless.count("</script>") == hostile.count("</script>")
+
+
+def test_missing_libraries_are_named(tmp_path: Path) -> None:
+    """The error says which, and what to run."""
+    with pytest.raises(GraphLibrariesMissing) as caught:
+        as_html(drawing(step("a", "[1/1] RUN true")), [tmp_path])
+
+    assert '"cytoscape.min.js"' in caught.value.message
+    assert "python3 hatch_build.py" in (caught.value.hint or "")
 
 
 def test_page_asks_for_nothing() -> None:

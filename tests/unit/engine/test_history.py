@@ -17,6 +17,7 @@ from builder.core.events import (
 )
 from builder.core.location import Location
 from builder.engine.build import BuildRequest, BuildSource
+from builder.engine.history.choice import StepNotFound, find_steps
 from builder.engine.history.collect import StepCollector, recorded
 from builder.engine.history.record import BuildRecord, StepRecord, Usage
 from builder.engine.history.shelf import BuildAmbiguous, BuildNotFound, BuildShelf
@@ -126,6 +127,59 @@ def test_oldest_records_go_with_their_logs(shelf: BuildShelf) -> None:
 
     assert 200 == len(shelf.all())
     assert [False, True] == [shelf.logs(name).exists() for name in ("0000", "0001")]
+
+
+def test_large_records_make_room(shelf: BuildShelf) -> None:
+    """All together have 32 MiB; the latest stays even if it has more."""
+    for number, size in enumerate((1, 20 << 20, 13 << 20, 40 << 20)):
+        shelf.put(BuildRecord(id=str(number), started_at=float(number), dockerfile="x" * size))
+        if number == 2:
+            assert ["2"] == [record.id for record in shelf.all()]
+
+    assert ["3"] == [record.id for record in shelf.all()]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("4", ["make"]),
+        ("2/3", ["make", "other"]),
+        ("build 2/3", ["make"]),
+        ("[build 2/3]", ["make"]),
+        ("build/2", ["make"]),
+        ("linux/arm64 build 2/3", ["other"]),
+        ("linux/arm64/build/2", ["other"]),
+        ("run MAKE", ["make", "other"]),
+        ("12/31", ["padded"]),
+        ("3/31", ["last"]),
+    ],
+)
+def test_steps_are_found(text: str, expected: list[str]) -> None:
+    """By line, number, stage and number, or a part of the name."""
+    names = {
+        "base": "[build 1/3] FROM busybox",
+        "make": "[build 2/3] RUN make",
+        "other": "[linux/arm64 build 2/3] RUN make",
+        "padded": "[12/31] RUN true",
+        "last": "[ 3/31] RUN false",
+    }
+    steps = tuple(
+        StepRecord(digest=digest, name=name, location=Location(4, 1, 5, 2) if digest == "make" else None)
+        for digest, name in names.items()
+    )
+
+    assert expected == [
+        step.digest for step in find_steps(BuildRecord(id="a", started_at=0, steps=steps), text)
+    ]
+
+
+@pytest.mark.parametrize("text", ["9", "3/3", "deploy 2/3", "", "RUN nothing"])
+def test_a_step_that_is_not_there(text: str) -> None:
+    """It is refused by what it was called."""
+    steps = (StepRecord(digest="make", name="[build 2/3] RUN make"),)
+
+    with pytest.raises(StepNotFound, match=f'no step "{text}"'):
+        find_steps(BuildRecord(id="a", started_at=0, steps=steps), text)
 
 
 def test_removed_build_is_gone_with_its_logs(shelf: BuildShelf) -> None:
