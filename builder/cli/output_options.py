@@ -38,14 +38,14 @@ _PACKING = (
     "name", "compression", "compression-level", "force-compression", "oci-mediatypes", "rewrite-timestamp",
 )  # fmt: skip
 _IMAGE = (
-    "push", "push-by-digest", "registry.insecure", "store", "unpack", "dangling-name-prefix",
+    "oci-artifact", "push", "push-by-digest", "registry.insecure", "store", "unpack", "dangling-name-prefix",
     "name-canonical", *_PACKING,
 )  # fmt: skip
 _KEYS = {
     "image": _IMAGE,
     "registry": _IMAGE,
     "docker": ("dest", "tar", *_PACKING),
-    "oci": ("dest", "tar", *_PACKING),
+    "oci": ("dest", "oci-artifact", "tar", *_PACKING),
     "local": ("attestation-prefix", "dest", "mode", "platform-split", "rewrite-timestamp"),
     "tar": ("attestation-prefix", "dest", "rewrite-timestamp"),
     "cacheonly": (),
@@ -53,7 +53,7 @@ _KEYS = {
 # Of BuildKit and buildx, known and without effect here: refused by name.
 _UNBUILT = (
     "annotation-inline", "attestation-inline", "buildinfo", "compatibility-version",
-    "context", "danging-name-empty-only", "nydus", "oci-artifact", "prefer-nondist-layers",
+    "context", "danging-name-empty-only", "nydus", "prefer-nondist-layers",
     "source-date-epoch",
 )  # fmt: skip
 
@@ -168,6 +168,7 @@ def _output(text: str) -> tuple[Output, bool]:
         is_insecure=_flag(values, "registry.insecure", default=False),
         keeps_digest=_flag(values, "name-canonical", default=False),
         nameless_prefix=_prefix(values.get("dangling-name-prefix")),
+        has_artifacts=_flag(values, "oci-artifact", default=False),
         attestation_prefix=_name_prefix(values.get("attestation-prefix", "")),
         is_packed="compression" in values or "force-compression" in values,
         is_folder=not _flag(values, "tar", default=True),

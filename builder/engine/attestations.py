@@ -87,7 +87,9 @@ class Attester:
         """What was asked for."""
         return self._request.attestations
 
-    def attach(self, built: Built, image: PackedImage, names: Sequence[Reference]) -> PackedImage:
+    def attach(
+        self, built: Built, image: PackedImage, names: Sequence[Reference], *, is_artifact: bool
+    ) -> PackedImage:
         """The manifest with everything that is said of a packed image."""
         from builder.attest.purl import image_purl
         from builder.attest.statement import Subject, statement
@@ -101,7 +103,7 @@ class Attester:
             Attestation(predicate.type, statement(predicate, subjects or [Subject("_", digest)]))
             for predicate in self._predicates(built, layers, is_inline=True)
         ]
-        return attestation_manifest(said, image, self._engine.content)
+        return attestation_manifest(said, image, self._engine.content, is_artifact=is_artifact)
 
     def write_files(self, built: Built, folder: str, *, prefix: str, is_named: bool) -> None:
         """The statements as files of ``folder``, about all others in it; ``is_named``: after the platform.

@@ -89,6 +89,7 @@ class Output:
     is_split: bool | None = None  # files below a folder of the platform; None: where there are several
     is_mirror: bool = False  # what else is in the folder goes
     names: tuple[Reference, ...] = ()  # beside those of the build
+    has_artifacts: bool = False  # attestations are OCI artifacts
     attestation_prefix: str = ""  # of the names of files that hold attestations
     pushes: bool = False
     pushes_by_digest: bool = False
@@ -272,7 +273,7 @@ class Exporter:
         said: list[PackedImage] = []
         if self._attester is not None and output.kind not in _OF_ONE_IMAGE:
             for each, image in zip(built, images, strict=True):
-                said.append(self._attester.attach(each, image, names))
+                said.append(self._attester.attach(each, image, names, is_artifact=output.has_artifacts))
         return images[0] if len(images) + len(said) == 1 else self._index([*images, *said], options)
 
     def _index(self, images: Sequence[PackedImage], options: PackOptions) -> PackedIndex:

@@ -154,6 +154,25 @@ def test_push_afterwards(pybuild: Pybuild, project: Path, registry: FakeRegistry
     assert digest == f"sha256:{hashlib.sha256(registry.manifest('team/app', '1')).hexdigest()}"
 
 
+def test_as_an_artifact(pybuild: Pybuild, project: Path, registry: FakeRegistry, tmp_path: Path) -> None:
+    """With oci-artifact=true the manifest names its subject and has no config; a pull takes the image."""
+    name = f"{registry.host}/team/app:1"
+    pybuild.build(project, "-t", name, "--sbom=true", "-o", "type=registry,oci-artifact=true")
+    image, said = json.loads(registry.manifest("team/app", "1"))["manifests"]
+    manifest = json.loads(registry.manifest("team/app", said["digest"]))
+
+    assert manifest["artifactType"] == "application/vnd.docker.attestation.manifest.v1+json"
+    assert manifest["subject"] == {key: image[key] for key in ("mediaType", "digest", "size")}
+    assert manifest["config"]["mediaType"] == "application/vnd.oci.empty.v1+json"
+    assert base64.b64decode(manifest["config"]["data"]) == b"{}"
+    assert said["annotations"]["vnd.docker.reference.digest"] == image["digest"]
+    statement = json.loads(registry.blob("team/app", manifest["layers"][0]["digest"]))
+    assert _purls(statement) == _PURLS
+    other = Pybuild(tmp_path / "other", tmp_path / "other-home")
+    other("pull", name)
+    assert other.inspect(name)["Id"] == pybuild.inspect(name)["Id"]
+
+
 def test_nothing_unless_asked(pybuild: Pybuild, project: Path, registry: FakeRegistry) -> None:
     """A plain push is a manifest; so is one with everything switched off."""
     for options in ((), ("--provenance=false", "--sbom=false", "--attest", "type=sbom,disabled=true")):
