@@ -171,7 +171,7 @@ class Attester:
         from builder.attest.statement import Predicate
         from builder.fs.tree import StackedTree
 
-        inventory = scan(StackedTree(self._engine.snapshots.lowers(built.top)))
+        inventory = scan(StackedTree(self._engine.snapshots.lowers(built.top)), self._job.cancel.check)
         for warning in inventory.warnings:
             self._warn(f"the SBOM is not complete: {warning}")
         for name in _SCANS:

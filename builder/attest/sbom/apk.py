@@ -35,7 +35,7 @@ def apk_packages(files: ImageFiles, distribution: Distribution) -> Iterator[Pack
                     ("distro", distribution.qualifier),
                     ("upstream", fields.get("o", "") if fields.get("o") != name else ""),
                 ),
-                license=fields.get("L", ""),
+                licenses=tuple(filter(None, [fields.get("L", "")])),
                 supplier=fields.get("m", ""),
                 homepage=fields.get("U", ""),
                 found_in=path,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from builder.attest.sbom.copyright import debian_licenses
 from builder.attest.sbom.fields import paragraphs
 from builder.attest.sbom.files import ImageFiles
 from builder.attest.sbom.osrelease import Distribution
@@ -44,6 +45,7 @@ def _packages(files: ImageFiles, data: bytes, path: str, distribution: Distribut
                 ("distro", distribution.qualifier),
                 ("upstream", _upstream(fields.get("source", ""))),
             ),
+            licenses=debian_licenses(files, name),
             supplier=fields.get("maintainer", ""),
             homepage=fields.get("homepage", ""),
             found_in=path,

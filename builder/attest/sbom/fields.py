@@ -9,8 +9,11 @@ _LINE_LIMIT = 1 << 16
 _VALUE_LIMIT = 1000  # characters of a value that is kept
 
 
-def paragraphs(data: bytes) -> Iterator[dict[str, str]]:
-    """One mapping for each paragraph; of a name that is there twice the first counts, names in lower case."""
+def paragraphs(data: bytes, *, is_first_line_only: bool = False) -> Iterator[dict[str, str]]:
+    """One mapping for each paragraph; of a name that is there twice the first counts, names in lower case.
+
+    ``is_first_line_only`` leaves out the lines that a value goes on in.
+    """
     fields: dict[str, str] = {}
     last = ""
     for raw in BytesIO(data):
@@ -20,7 +23,7 @@ def paragraphs(data: bytes) -> Iterator[dict[str, str]]:
                 yield fields
             fields, last = {}, ""
         elif line[0] in " \t":
-            if last and len(fields[last]) < _VALUE_LIMIT:
+            if last and not is_first_line_only and len(fields[last]) < _VALUE_LIMIT:
                 fields[last] = f"{fields[last]} {line.strip()}"[:_VALUE_LIMIT].strip()
         else:
             name, colon, value = line.partition(":")

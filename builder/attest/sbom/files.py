@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from builder.core.errors import PybuildError
@@ -16,6 +16,7 @@ from builder.fs.tree import Entry, Tree, resolve
 
 # What a Debian with everything installed has is a tenth of either.
 READ_LIMIT = 64 << 20  # bytes of one file
+_TOTAL_LIMIT = 4 << 30  # bytes of all files
 _ENTRY_LIMIT = 4_000_000
 DEPTH_LIMIT = 200
 _WARNING_LIMIT = 20
@@ -24,8 +25,11 @@ _WARNING_LIMIT = 20
 class ImageFiles:
     """A tree that does not change, and what was wrong with it."""
 
-    def __init__(self, tree: Tree) -> None:
+    def __init__(self, tree: Tree, check: Callable[[], object] = lambda: None) -> None:
+        """``check`` is called often, and may raise to end it."""
         self._tree = tree
+        self._check = check
+        self._left = _TOTAL_LIMIT
         self._warnings: dict[str, None] = {}
 
     @property
@@ -65,12 +69,18 @@ class ImageFiles:
 
     def beginning(self, entry: Entry, limit: int) -> bytes | None:
         """The first bytes of a file."""
+        self._check()
+        limit = min(limit, self._left)
+        if not limit:
+            self.warn(entry.path, "and what follows is not read: it is too much in all")
+            return None
         with self.opened(entry) as descriptor:
             if descriptor is None:
                 return None
             data = bytearray()
             while len(data) < limit and (piece := os.read(descriptor, min(limit - len(data), 1 << 20))):
                 data += piece
+            self._left -= len(data)
             return bytes(data)
 
     @contextmanager
@@ -103,6 +113,8 @@ class ImageFiles:
                 pending.pop()
                 continue
             count += 1
+            if not count % 1024:
+                self._check()
             if count > _ENTRY_LIMIT:
                 self.warn(entry.path, f"and what follows is not looked at: more than {_ENTRY_LIMIT} files")
                 return

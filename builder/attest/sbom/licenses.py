@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from builder.core.digest import Digest
 
@@ -45,8 +45,14 @@ class Licenses:
     def __init__(self) -> None:
         self._extracted: dict[str, str] = {}
 
-    def declared(self, text: str) -> str:
-        """The expression for a text; NOASSERTION for none."""
+    def declared(self, texts: Sequence[str]) -> str:
+        """The expression for texts that hold together; NOASSERTION for none."""
+        found = dict.fromkeys(self._declared(text) for text in texts)
+        if len(found) < 2:
+            return next(iter(found), UNKNOWN)
+        return " AND ".join(f"({each})" if " " in each else each for each in found if each != UNKNOWN)
+
+    def _declared(self, text: str) -> str:
         text = text.encode("utf-8", "replace").decode().strip()
         if not text:
             return UNKNOWN

@@ -83,7 +83,7 @@ def _package(name: object, value: dict[str, Any], path: str) -> Package | None:
         namespace=scope if slash else "",
         name=short,
         version=version,
-        license=_license(value.get("license")),
+        licenses=tuple(filter(None, [_license(value.get("license"))])),
         homepage=_text(value.get("homepage")),
         sha512=_sha512(value.get("integrity")),
         found_in=path,

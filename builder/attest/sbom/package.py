@@ -16,7 +16,7 @@ class Package:
     version: str
     namespace: str = ""
     qualifiers: tuple[tuple[str, str], ...] = ()
-    license: str = ""  # as it is written there
+    licenses: tuple[str, ...] = ()  # as they are written there; all of them hold
     supplier: str = ""
     homepage: str = ""
     sha512: str = ""  # of what was downloaded, in hex
@@ -31,7 +31,7 @@ class Package:
         """With what another file says of the same package, where this one says nothing."""
         return replace(
             self,
-            license=self.license or other.license,
+            licenses=self.licenses or other.licenses,
             supplier=self.supplier or other.supplier,
             homepage=self.homepage or other.homepage,
             sha512=self.sha512 or other.sha512,

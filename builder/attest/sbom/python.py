@@ -30,12 +30,13 @@ def python_package(files: ImageFiles, entry: Entry) -> Package | None:
         if data is not None:
             files.warn(entry.path, "has no name or no version")
         return None
+    license = _known(fields.get("license-expression") or _short(fields.get("license", "")))
     return Package(
         kind="pypi",
         # The form in which an index knows it.
         name=re.sub(r"[-_.]+", "-", name).lower(),
         version=version,
-        license=_known(fields.get("license-expression") or _short(fields.get("license", ""))),
+        licenses=tuple(filter(None, [license])),
         supplier=_known(fields.get("author", "")),
         homepage=_known(fields.get("home-page", "")),
         found_in=entry.path,

@@ -57,7 +57,7 @@ def _packages(files: ImageFiles, database: Entry, distribution: Distribution) ->
                     ("epoch", header.get(rpmheader.EPOCH)),
                     ("upstream", header.get(rpmheader.SOURCE_RPM)),
                 ),
-                license=header.get(rpmheader.LICENSE),
+                licenses=tuple(filter(None, [header.get(rpmheader.LICENSE)])),
                 supplier=header.get(rpmheader.VENDOR),
                 homepage=header.get(rpmheader.URL),
                 found_in=database.path,

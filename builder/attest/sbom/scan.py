@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from builder.attest.sbom.apk import apk_packages
@@ -34,9 +34,9 @@ class Inventory(NamedTuple):
     warnings: tuple[str, ...]
 
 
-def scan(tree: Tree) -> Inventory:
-    """The same tree gives the same inventory."""
-    files = ImageFiles(tree)
+def scan(tree: Tree, check: Callable[[], object] = lambda: None) -> Inventory:
+    """The same tree gives the same inventory. ``check`` is called often, and may raise to end it."""
+    files = ImageFiles(tree, check)
     distribution = distribution_of(files)
     found: dict[str, Package] = {}
     places: dict[str, dict[str, None]] = {}

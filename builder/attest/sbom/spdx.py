@@ -106,7 +106,7 @@ def _package(found: Found, licenses: Licenses) -> dict[str, Any]:
         "supplier": _supplier(package.supplier),
         "sourceInfo": f"found in {', '.join('/' + place for place in found.places)}",
         **_UNSTATED,
-        "licenseDeclared": licenses.declared(package.license),
+        "licenseDeclared": licenses.declared(package.licenses),
         "externalRefs": [
             {
                 "referenceCategory": "PACKAGE-MANAGER",

@@ -7,8 +7,11 @@ import json
 import os
 from pathlib import Path
 
+import pytest
+
 from builder.attest.sbom import files as bounds
 from builder.attest.sbom.scan import Inventory, scan
+from builder.core.errors import Cancelled
 from builder.fs.tree import DirectoryTree
 
 
@@ -53,7 +56,7 @@ def test_python(tmp_path: Path) -> None:
         "pkg:pypi/egg@3", "pkg:pypi/flask-login@0.6", "pkg:pypi/linked@4",
         "pkg:pypi/old@1.0", "pkg:pypi/older@2",
     ]  # fmt: skip
-    assert [found.package.license for found in inventory.packages] == ["", "MIT", "", "", ""]
+    assert [found.package.licenses for found in inventory.packages] == [(), ("MIT",), (), (), ()]
     assert inventory.warnings == (f'"/{site}/empty-1.dist-info/METADATA" has no name or no version',)
 
 
@@ -93,7 +96,7 @@ def test_npm(tmp_path: Path) -> None:
         "pkg:npm/left-pad@1.3.0",
     ]  # fmt: skip
     left_pad = inventory.packages[-1]
-    assert left_pad.package.license == "MIT"
+    assert left_pad.package.licenses == ("MIT",)
     assert left_pad.package.sha512 == digest.hex()
     assert left_pad.places == (
         "app/node_modules/left-pad/package.json", "app/package-lock.json",
@@ -154,6 +157,17 @@ def test_broken_files(tmp_path: Path) -> None:
     assert '"/a/package-lock.json" is no JSON' in inventory.warnings
     assert '"/d/package-lock.json" is no JSON' in inventory.warnings
     assert not any("etc" in purl for purl in purls(inventory))
+
+
+def test_it_can_be_ended(tmp_path: Path) -> None:
+    """A scan asks all the time whether it is to go on."""
+    write(tmp_path, {f"{n}.egg-info": "Name: n\nVersion: 1\n" for n in range(3)})
+
+    def stop() -> None:
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        scan(DirectoryTree(str(tmp_path)), stop)
 
 
 def test_bounds(tmp_path: Path) -> None:

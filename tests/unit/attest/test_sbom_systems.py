@@ -86,6 +86,30 @@ def test_dpkg(tmp_path: Path) -> None:
     assert inventory.warnings == ()
 
 
+def test_licenses_of_debian(tmp_path: Path) -> None:
+    """Those of the parts, from a copyright file in Debian's format; of any other file nothing is guessed."""
+    copyright = (
+        "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n\n"
+        "Files: *\nCopyright: me\nLicense: GPL-2+\n On Debian systems …\n\n"
+        "Files: a\nLicense: Expat\n\nFiles: b\nLicense: LGPL-2.1 or Artistic\n\n"
+        "License: BSD-3-clause\n text of a licence that no file has\n"
+    )
+    status = "Package: {}\nStatus: install ok installed\nVersion: 1\nArchitecture: all\n\n"
+    write(
+        tmp_path,
+        {
+            "var/lib/dpkg/status": "".join(map(status.format, ("a", "b", "c"))),
+            "usr/share/doc/a/copyright": copyright,
+            "usr/share/doc/b/copyright": "This is free.\nLicense: MIT\n",
+        },
+    )
+    inventory = scan(DirectoryTree(str(tmp_path)))
+
+    assert [found.package.licenses for found in inventory.packages] == [
+        ("GPL-2.0-or-later", "LGPL-2.1-only or Artistic-1.0-Perl", "MIT"), (), (),
+    ]  # fmt: skip
+
+
 def test_distroless(tmp_path: Path) -> None:
     """Without dpkg each package has a file; os-release is found through its link."""
     write(
@@ -120,7 +144,7 @@ def test_apk(tmp_path: Path) -> None:
         "pkg:apk/alpine/musl@1.2.4-r2?arch=x86_64&distro=alpine-3.19.1",
         "pkg:apk/alpine/ssl_client@1.36-r5?arch=x86_64&distro=alpine-3.19.1&upstream=busybox",
     ]
-    assert inventory.packages[1].package.license == "GPL-2.0-only"
+    assert inventory.packages[1].package.licenses == ("GPL-2.0-only",)
 
 
 def test_rpm(tmp_path: Path) -> None:

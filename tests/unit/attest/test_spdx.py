@@ -27,8 +27,8 @@ def inventory() -> Inventory:
             kind="deb", namespace="debian", name="libc6", version="2.36-9", qualifiers=(("arch", "amd64"),),
             supplier="GNU Libc <glibc@lists.debian.org>", homepage="https://www.gnu.org/libc.html",
         ),
-        Package(kind="npm", namespace="@s", name="b", version="1.0", license="MIT", sha512="ab" * 64),
-        Package(kind="pypi", name="q\udc80", version="2\ud800", license="Own \udcff text", homepage="file:///x"),
+        Package(kind="npm", namespace="@s", name="b", version="1.0", licenses=("MIT",), sha512="ab" * 64),
+        Package(kind="pypi", name="q\udc80", version="2\ud800", licenses=("Own \udcff text",), homepage="file:///x"),
     )  # fmt: skip
     places = ("var/lib/dpkg/status", "app/\udcfc.json")
     found = tuple(Found(package, places) for package in packages)
@@ -103,7 +103,7 @@ def test_the_same_is_the_same() -> None:
 def test_licenses(text: str, expected: str) -> None:
     """An expression of known names is one; any other text is kept under a name of its own."""
     licenses = Licenses()
-    declared = licenses.declared(text)
+    declared = licenses.declared([text] if text else [])
 
     assert declared.startswith(expected)
     if expected == "LicenseRef-":
@@ -111,3 +111,11 @@ def test_licenses(text: str, expected: str) -> None:
     else:
         assert declared == expected
         assert list(licenses.extracted()) == []
+
+
+def test_licenses_of_parts() -> None:
+    """All hold: they are joined, each once, with brackets where there is a choice."""
+    licenses = Licenses()
+
+    assert licenses.declared(["MIT", "GPL-2.0-only or ISC", "MIT"]) == "MIT AND (GPL-2.0-only OR ISC)"
+    assert licenses.declared(["MIT", "mine"]).startswith("MIT AND LicenseRef-")
