@@ -53,6 +53,8 @@ COMMANDS = {
     "index inspect": ("builder.cli.index:inspect", "Show what a registry has under a name."),
     "profile": ("builder.cli.profile:profile", "Show where the time of a build went."),
     "graph": ("builder.cli.graph.command:graph", "Draw the steps of a build or an image."),
+    "du": ("builder.cli.space:du", "Show what takes the room in the store."),
+    "prune": ("builder.cli.space:prune", "Give back the room that nobody needs."),
     "bootstrap": ("builder.cli.system:bootstrap", "Make a base image from this machine, without a registry."),
     "doctor": ("builder.cli.doctor:doctor", "Say what this machine lets pybuild do."),
     "parse": ("builder.cli.system:parse", "Show how a Dockerfile is read."),
@@ -73,8 +75,11 @@ BUILDS_COMMANDS = {
 }  # fmt: skip
 CONTEXT_COMMANDS = {"ls": ["context ls"], "list": ["context ls"]}
 INDEX_COMMANDS = {"create": ["index create"], "inspect": ["index inspect"]}
+# Docker's names for what there is once.
+BUILDER_COMMANDS = {"build": ["build"], "du": ["du"], "prune": ["prune"]}
 _GROUPS = {
     "image": IMAGE_COMMANDS, "builds": BUILDS_COMMANDS, "context": CONTEXT_COMMANDS, "index": INDEX_COMMANDS,
+    "builder": BUILDER_COMMANDS, "buildx": BUILDER_COMMANDS, "system": {"df": ["du"]},
 }  # fmt: skip
 
 # Options of the program itself that take a value, before the command's name.

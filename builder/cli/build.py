@@ -27,6 +27,7 @@ from builder.cli.output_options import (
 )
 from builder.cli.render.base import Renderer
 from builder.cli.render.text import counted
+from builder.cli.space_options import CacheTtl, KeepStorage
 from builder.cli.step_options import (
     AddHost,
     Allow,
@@ -173,6 +174,8 @@ def build(
         Path | None,
         typer.Option("--trace", metavar="FILE", help="Write what ran when, in Chrome's trace format."),
     ] = None,
+    keep_storage: KeepStorage = None,
+    cache_ttl: CacheTtl = None,
     check: Annotated[
         bool, typer.Option("--check", help="Build nothing: show what `pybuild check` finds.")
     ] = False,
@@ -184,6 +187,8 @@ def build(
     from builder.engine.build import BuildSource
     from builder.engine.build import build as run_build
     from builder.engine.recorder import Recorder
+    from builder.engine.space.limits import read_limits
+    from builder.engine.space.room import with_room
 
     read = read_outputs(
         outputs,
@@ -214,7 +219,8 @@ def build(
         opened(context, renderer) as engine,
         traced(engine, source, trace),
     ):
-        outcome = run_build(engine, request, recorder, source, renderer)
+        limits = read_limits(engine.config, keep_storage=keep_storage, cache_ttl=cache_ttl)
+        outcome = with_room(engine, limits, lambda: run_build(engine, request, recorder, source, renderer))
     if iidfile is not None:
         iidfile.write_text(str(outcome.image))
     if metadata_file is not None:

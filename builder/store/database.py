@@ -271,7 +271,7 @@ def _translated() -> Iterator[None]:
     except sqlite3.Error as error:
         # Errors of the module itself have no code. SQLite says "disk I/O error" where not even its
         # shared-memory file can grow.
-        if getattr(error, "sqlite_errorcode", None) in _NO_SPACE:
+        if is_full(error):
             raise StoreFailed(
                 f"the store's database cannot grow: no space left on the disk, or a bad one ({error})",
                 hint="free some space, or give another --root; nothing was lost",
@@ -279,6 +279,11 @@ def _translated() -> Iterator[None]:
         raise StoreFailed(
             f"the store's database failed: {error}", hint="look at the permissions of the state directory"
         ) from error
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether SQLite had no room to write."""
+    return isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", None) in _NO_SPACE
 
 
 def text(value: Value) -> str:

@@ -32,6 +32,7 @@ _DELETIONS: Mapping[str, Sequence[str]] = {
     "packed-layer": ("DELETE FROM layer_forms WHERE diff_id || '/' || packer = ?",),
     "build": ("DELETE FROM builds WHERE id = ?",),
     "failed-step": (),
+    "log": (),
     "partial": (),
     "stat-cache": (),
 }
@@ -136,7 +137,7 @@ def _take_names(state: StateDir, kept: _Kept, chosen: Sequence[Thing]) -> list[P
                     take(state.caches / name)
     for thing in chosen:
         match thing.kind:
-            case "build" | "failed-step" | "stat-cache" if thing.path:
+            case "log" | "failed-step" | "stat-cache":
                 take(state.root / thing.path)
             case "partial":
                 with locked_file(state.root / thing.path) as file:

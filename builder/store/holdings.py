@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-# Smallest first where all else is equal: what is cheapest to have again goes first.
+# In which order they go where all else is equal: first what no build is faster for, of what can be given up.
 KINDS = (
-    "partial", "failed-step", "packed-layer", "build", "record", "cache-mount", "stat-cache", "image",
+    "partial", "failed-step", "log", "packed-layer", "image", "build", "record", "cache-mount", "stat-cache",
     "container",
 )  # fmt: skip
 

@@ -155,21 +155,16 @@ class Inventory:
     def _builds(self, began: float) -> Iterator[Thing]:
         rows = self._database.rows("SELECT id, started_at FROM builds")
         known = {text(id): _number(started_at) for id, started_at in rows}
-        logs = set(os.listdir(self._state.logs))
-        for id in sorted(known.keys() | logs):
+        for id, at in known.items():
+            yield Thing(kind="build", id=id, text="", created_at=at, used_at=at)
+        for id in sorted(os.listdir(self._state.logs)):
             at = known.get(id) or _changed_at(self._state.logs / id)
-            # One that has no record yet may be running; its first line came after its command began.
-            pinned = "it is running" if id not in known and at >= began - 1 else ""
-            path = f"{self._state.logs.name}/{id}" if id in logs else ""
+            # Of a build that has no record yet; its first line came after its command began.
+            pinned = "a running build writes it" if id not in known and at >= began - 1 else ""
             yield Thing(
-                kind="build",
-                id=id,
-                text="record and logs",
-                path=path,
-                pinned=pinned,
-                created_at=at,
-                used_at=at,
-            )
+                kind="log", id=id, text="", path=f"{self._state.logs.name}/{id}", pinned=pinned,
+                created_at=at, used_at=at,
+            )  # fmt: skip
 
     def _directory(self, bucket: Path, kind: str) -> Iterator[Thing]:
         for name in sorted(os.listdir(bucket)):

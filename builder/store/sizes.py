@@ -8,9 +8,11 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 
-from builder.store.database import Database, text
+from builder.store.cachemounts import unused
+from builder.store.database import CACHE_MOUNTS_TABLE, Database, text
 from builder.store.state import StateDir
 
 _BLOCK = 512  # of st_blocks, whatever the file system has (stat(2))
@@ -21,36 +23,52 @@ class Sizes:
 
     def __init__(self, state: StateDir, database: Database) -> None:
         self._root = state.root
-        self._scratch = state.scratch
         self._database = database
         self._lasting = [path.name for path in (state.snapshots, state.flat, state.failed)]
-        self._buckets = [path.name for path in (state.logs, state.caches, state.containers, state.partial)]
-        self._blobs = state.blobs
+        self._logs = state.logs.name
+        self._caches = state.caches
+        self._changing = [path.name for path in (state.containers, state.partial)]
+        self._blobs = str(state.blobs.relative_to(state.root))
         self._seen: set[tuple[int, int]] = set()
 
     def measure(self, *, is_anew: bool = False) -> dict[str, int]:
-        """Of everything; what was measured before and does not change is believed, unless ``is_anew``."""
+        """Of everything; what was measured before and has not changed is believed, unless ``is_anew``."""
         self._seen = set()
-        known = {} if is_anew else self._known()
-        found: dict[str, int] = {}
-        for bucket in self._lasting:
+        before = self._known()
+        known = {} if is_anew else before
+        lasting = self._last()
+        memos = {memo: known.get(memo, -1) for memo in lasting}
+        for memo, path in lasting.items():
+            if memos[memo] < 0:
+                memos[memo] = self._tree(self._root / path)
+        if memos != before:
+            self._remember(before, memos)
+        found = {path: memos[memo] for memo, path in lasting.items()}
+        buckets = [*self._lasting, self._logs, self._caches.name, *self._changing, self._blobs]
+        for bucket in buckets:
             for name in self._names(bucket):
                 path = f"{bucket}/{name}"
-                found[path] = known[path] if path in known else self._tree(self._root / path)
-        if found != known:
-            self._remember(found)
-        for bucket in self._buckets:
-            found |= {
-                f"{bucket}/{name}": self._tree(self._root / bucket / name) for name in self._names(bucket)
-            }
-        blobs = str(self._blobs.relative_to(self._root))
-        for name in self._names(blobs):
-            found[f"{blobs}/{name}"] = self._tree(self._blobs / name)
-        return found | self._rest({*self._lasting, *self._buckets, blobs})
+                if path not in found:
+                    found[path] = self._tree(self._root / path)
+        return found | self._rest(buckets)
 
-    def _rest(self, buckets: set[str]) -> dict[str, int]:
+    def _last(self) -> dict[str, str]:
+        """What keeps its size: under which name that is remembered, and its path."""
+        found = [f"{bucket}/{name}" for bucket in self._lasting for name in self._names(bucket)]
+        over = {text(row[0]) for row in self._database.rows("SELECT id FROM builds")}
+        found += [f"{self._logs}/{name}" for name in self._names(self._logs) if name in over]
+        last = {path: path for path in found}
+        self._database.run(CACHE_MOUNTS_TABLE)  # a store may be older than cache mounts
+        used = {text(r[0]): r[1] for r in self._database.rows("SELECT identity, used_at FROM cache_mounts")}
+        for name in self._names(self._caches.name):
+            with unused(self._caches / name) as is_free:
+                if is_free:  # and so it has been since it was last used
+                    last[f"{self._caches.name}/{name}@{used.get(name)!r}"] = f"{self._caches.name}/{name}"
+        return last
+
+    def _rest(self, buckets: Sequence[str]) -> dict[str, int]:
         """What is in no bucket, and the directories above what is."""
-        found = {"": self._one(self._root)}
+        found = {".": self._one(self._root)}
         for bucket in buckets:
             path = self._root
             for part in Path(bucket).parts:
@@ -67,16 +85,13 @@ class Sizes:
         rows = self._database.rows("SELECT path, size FROM sizes")
         return {text(path): size for path, size in rows if isinstance(size, int)}
 
-    def _remember(self, found: dict[str, int]) -> None:
+    def _remember(self, before: dict[str, int], memos: dict[str, int]) -> None:
         with self._database.transaction():
-            known = self._known()
-            for path in known.keys() - found.keys():
-                self._database.run("DELETE FROM sizes WHERE path = ?", (path,))
-            for path, size in found.items():
-                if known.get(path) != size:
-                    self._database.run(
-                        "INSERT OR REPLACE INTO sizes (path, size) VALUES (?, ?)", (path, size)
-                    )
+            for memo in before.keys() - memos.keys():
+                self._database.run("DELETE FROM sizes WHERE path = ?", (memo,))
+            for memo, size in memos.items():
+                if before.get(memo) != size:
+                    self._database.run("INSERT OR REPLACE INTO sizes VALUES (?, ?)", (memo, size))
 
     def _names(self, bucket: str) -> list[str]:
         with contextlib.suppress(FileNotFoundError):
