@@ -46,6 +46,9 @@ from builder.cli.step_options import (
     PidsLimit,
     SecurityOpt,
     ShmSize,
+    SilenceTimeout,
+    StepTimeout,
+    Timeout,
     Ulimits,
 )
 from builder.core.errors import Kind, PybuildError, Unsupported
@@ -155,6 +158,9 @@ def build(
     pids_limit: PidsLimit = None,
     cgroup_parent: CgroupParent = None,
     security: SecurityOpt = None,
+    timeout: Timeout = None,
+    step_timeout: StepTimeout = None,
+    silence_timeout: SilenceTimeout = None,
     rewrite_timestamp: Annotated[
         bool,
         typer.Option("--rewrite-timestamp", help="No file time of a new layer after SOURCE_DATE_EPOCH."),

@@ -10,6 +10,7 @@ from typing import Any
 from builder.cli.build import EPOCH, InvalidOption, build_args_of, choice, platforms_of
 from builder.cli.build_session import read_secrets, read_ssh
 from builder.cli.step_values import ArgumentFileNotFound, limits_of, lines_of, names_of, settings_of
+from builder.core.limits import parse_time
 from builder.engine.build import DEFAULT_PARALLELISM, BuildRequest
 from builder.engine.project import CONTEXT_MODES, ContextModes
 from builder.engine.recorder import Recorder
@@ -52,11 +53,14 @@ def request_of(given: Mapping[str, Any], recorder: Recorder) -> BuildRequest:
             limits=limits_of(**{name: get(name) for name in _LIMITS}),
             cgroup_parent=get("cgroup_parent"),
             security=get("security"),
+            step_timeout=get("step_timeout"),
+            silence_timeout=get("silence_timeout"),
             allow=get("allow"),
         ),
         secrets=read_secrets(get("secrets") or (), os.environ),
         ssh=read_ssh(get("ssh") or (), os.environ),
         parallelism=get("jobs") or DEFAULT_PARALLELISM,
+        time_limit=parse_time(given["timeout"], "--timeout") if get("timeout") else 0,
         rewrites_timestamps=bool(get("rewrite_timestamp")),
         is_locked=bool(get("locked")),
     )

@@ -55,6 +55,16 @@ SecurityOpt = Annotated[
         "--security-opt", metavar="OPTION", help="Loosen or tighten the sandbox: seccomp=unconfined."
     ),
 ]
+Timeout = Annotated[
+    str | None, typer.Option("--timeout", metavar="TIME", help="Fail if the build takes longer: 1h30m.")
+]
+StepTimeout = Annotated[
+    str | None, typer.Option("--step-timeout", metavar="TIME", help="Fail a RUN that takes longer.")
+]
+SilenceTimeout = Annotated[
+    str | None,
+    typer.Option("--silence-timeout", metavar="TIME", help="Fail a RUN that prints nothing for so long."),
+]
 Allow = Annotated[
     list[str] | None,
     typer.Option("--allow", metavar="WHAT", help="Grant security.insecure or network.host to RUN."),

@@ -11,10 +11,12 @@ from builder.core.limits import (
     InvalidLimit,
     Limits,
     StepSettings,
+    TimeLimits,
     parse_count,
     parse_cpus,
     parse_cpuset,
     parse_size,
+    parse_time,
     ulimits_of,
 )
 from builder.core.security import security_of
@@ -51,6 +53,8 @@ def settings_of(
     limits: Limits,
     cgroup_parent: str | None,
     security: Sequence[str] | None,
+    step_timeout: str | None = None,
+    silence_timeout: str | None = None,
     allow: Sequence[str] | None = None,
 ) -> StepSettings:
     """Raises InvalidHost, InvalidLimit, InvalidEntitlement, InvalidSecurityOption and others."""
@@ -66,6 +70,10 @@ def settings_of(
         limits=limits,
         cgroup_parent=(cgroup_parent or "").strip("/"),
         security=security_of(security or (), _read_profile),
+        times=TimeLimits(
+            parse_time(step_timeout, "--step-timeout") if step_timeout else 0,
+            parse_time(silence_timeout, "--silence-timeout") if silence_timeout else 0,
+        ),
         entitlements=frozenset(map(_entitlement, allow or ())),
     )
 

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
+from builder.core.durations import parse_duration
 from builder.core.errors import Kind, PybuildError
 from builder.core.security import Security
 
@@ -104,6 +105,13 @@ class Limits:
         return self
 
 
+class TimeLimits(NamedTuple):
+    """How long one step may run, and print nothing, in nanoseconds; 0 is any time."""
+
+    total: int = 0
+    silence: int = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepSettings:
     """What the options of a build say of every RUN."""
@@ -114,6 +122,7 @@ class StepSettings:
     limits: Limits = Limits()
     cgroup_parent: str = ""
     security: Security = Security()
+    times: TimeLimits = TimeLimits()
     entitlements: frozenset[str] = frozenset()  # what --allow grants
 
 
@@ -125,6 +134,14 @@ def parse_size(text: str, option: str) -> int:
     number, unit = found.groups()
     power = " kmgtp".index(unit or " ")
     return int(float(number) * 1024**power) if "." in number else int(number) << 10 * power
+
+
+def parse_time(text: str, option: str) -> int:
+    """Go's ``1m30s``, as nanoseconds. Raises InvalidLimit."""
+    found = parse_duration(text)
+    if found is None or found <= 0:
+        raise InvalidLimit(f'{option} cannot be "{text}"', hint="write 90s, 10m or 1h30m")
+    return found
 
 
 def parse_count(text: str, option: str) -> int:

@@ -20,6 +20,7 @@ from builder.core.platform import Platform
 from builder.core.reference import Reference
 from builder.engine.assemble import Engine
 from builder.engine.attestations import Attester
+from builder.engine.deadline import deadline
 from builder.engine.history.collect import recorded
 from builder.engine.history.shelf import BuildShelf
 from builder.engine.leaks import refuse_leaks
@@ -67,6 +68,7 @@ class BuildRequest:
     secrets: Sequence[SecretSource] = ()
     ssh: Sequence[SshSource] = ()
     parallelism: int = DEFAULT_PARALLELISM
+    time_limit: int = 0  # nanoseconds; 0: any time
     is_locked: bool = False  # every name must be in the lock file
     rewrites_timestamps: bool = False  # no file time of a new layer after SOURCE_DATE_EPOCH
     outputs: Outputs = Outputs()
@@ -124,6 +126,7 @@ def build(
         logged = stack.enter_context(LoggingProgress(progress, shelf.logs(build_id)))
         source.build = build_id
         record = stack.enter_context(recorded(shelf, build_id, request, recorder, source, logged))
+        stack.enter_context(deadline(request.time_limit, engine.job.cancel))
         used = UsedSecrets()
         session = stack.enter_context(open_session(request.secrets, request.ssh, used))
         job = Job(build_id, session, record, engine.job.cancel)

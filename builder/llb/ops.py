@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from builder.core.canonical import unhashed
-from builder.core.limits import Limits, Ulimit
+from builder.core.limits import Limits, TimeLimits, Ulimit
 from builder.core.location import Location
 from builder.core.security import Security
 
@@ -123,6 +123,7 @@ class ExecOp:
     cgroup_parent: str = ""
     limits: Limits = unhashed(Limits())  # how much it may use changes nothing of what it makes
     confinement: Security = unhashed(Security())  # nor does what it may not do
+    times: TimeLimits = unhashed(TimeLimits())
     other_mounts: tuple[OtherMount, ...] = ()  # those that are no tree of an input
 
 

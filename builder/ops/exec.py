@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -24,6 +25,7 @@ from builder.ops.pump import pump
 from builder.ops.results import Result, SnapshotResult, snapshot_of
 from builder.ops.selectors import mount_selector
 from builder.ops.stubs import remove_stubs
+from builder.ops.watchdog import Watchdog
 from builder.solver.interface import CacheMap, Dep, Executed
 from builder.store.interface import ActiveSnapshot, CacheMounts, Snapshotter
 
@@ -160,8 +162,21 @@ class ExecOperation:
             finally:
                 os.close(out_writer)
                 os.close(err_writer)
-            pump(self._step, out, err, job.progress, lambda: job.cancel.is_cancelled)
-            return running.wait(), running
+            with Watchdog(op.times, lambda: running.signal(signal.SIGKILL)) as watchdog:
+                # A pipe may outlive its process, in one that has left it.
+                pump(
+                    self._step,
+                    out,
+                    err,
+                    job.progress,
+                    lambda: job.cancel.is_cancelled or watchdog.error is not None,
+                    watchdog.heard,
+                )
+                exit_code = running.wait()
+            if watchdog.error is not None:
+                job.cancel.check()
+                raise watchdog.error
+            return exit_code, running
         finally:
             os.close(out)
             os.close(err)

@@ -12,7 +12,14 @@ from builder.core.events import Progress, StepLog
 _CHUNK = 1 << 16
 
 
-def pump(step: str, out: int, err: int, progress: Progress, is_over: Callable[[], bool]) -> None:
+def pump(
+    step: str,
+    out: int,
+    err: int,
+    progress: Progress,
+    is_over: Callable[[], bool],
+    heard: Callable[[], None],
+) -> None:
     """Read both pipes to their end; ``is_over`` is asked now and then: a pipe may outlive its process."""
     streams = {out: 1, err: 2}
     poll = select.poll()
@@ -25,6 +32,7 @@ def pump(step: str, out: int, err: int, progress: Progress, is_over: Callable[[]
         for descriptor, _ in ready:
             data = os.read(descriptor, _CHUNK)
             if data:
+                heard()
                 progress.emit(StepLog(step, streams[descriptor], data, time.time()))
             else:
                 poll.unregister(descriptor)

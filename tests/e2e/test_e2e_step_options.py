@@ -258,6 +258,32 @@ def test_security_options(pybuild: Pybuild, write: Write, tmp_path: Path) -> Non
     assert pybuild.run("--security-opt", "no-new-privileges:true", *shown).split()[1] == "1"
 
 
+@pytest.mark.parametrize(
+    ("script", "option", "said"),
+    [
+        (
+            "while :; do echo on; sleep 0.1; done",
+            "--step-timeout=1s",
+            "error[step-timed-out]: the step took longer than 1s",
+        ),
+        ("exec >&- 2>&-; sleep 1000", "--silence-timeout=500ms", "the step printed nothing for 500ms"),
+        ("sleep 1000 & wait", "--timeout=1s", "error[build-timed-out]: the build took longer than 1s"),
+    ],
+)
+def test_time_limits(pybuild: Pybuild, write: Write, script: str, option: str, said: str) -> None:
+    """A step that hangs is ended with all that it started, and the error names the option."""
+    context = write(f"FROM busybox\nRUN true\nRUN {script}\n")
+    failed = pybuild.build(context, "-t", "made", option, code=1)
+
+    assert said in failed.err
+    assert option.partition("=")[0] in failed.err
+    assert "RUN true\n" in failed.err
+    assert pybuild.build(write("FROM busybox\nRUN true\n"), "--timeout=1h", "--step-timeout=1h").steps == {
+        "[1/2] FROM docker.io/library/busybox:latest": "CACHED",
+        "[2/2] RUN true": "CACHED",
+    }
+
+
 def test_network_host_needs_no_consent(pybuild: Pybuild, write: Write) -> None:
     """RUN --network=host is what every RUN has here; --allow network.host is taken all the same."""
     context = write("FROM busybox\nRUN --network=host true\n")
@@ -270,6 +296,9 @@ def test_network_host_needs_no_consent(pybuild: Pybuild, write: Write) -> None:
     [
         ("--allow=device", "--allow device"),
         ("--allow=all", '"all"'),
+        ("--timeout=10", '"10"'),
+        ("--step-timeout=-1s", '"-1s"'),
+        ("--silence-timeout=soon", '"soon"'),
         ("--security-opt=label=disable", '"label=disable"'),
         ("--security-opt=seccomp=none.json", '"none.json"'),
         ("--add-host=db", '"db"'),

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from builder.config import Config
-from builder.core.durations import parse_duration
+from builder.core.durations import parse_span
 from builder.core.errors import Kind, PybuildError
 from builder.core.limits import InvalidLimit, parse_size
 
@@ -100,7 +100,7 @@ def _size(text: str) -> dict[str, int | None]:
 
 
 def _seconds(text: str, option: str) -> float:
-    seconds = parse_duration(text)
+    seconds = parse_span(text)
     if seconds is None:
         raise InvalidLimit(f'{option} cannot be "{text}"', hint="write a span of time: 90m, 24h, 60d")
     return seconds

@@ -41,7 +41,7 @@ class Verdict(NamedTuple):
 
 def read_filters(filters: list[str], *, now: float) -> Policy:
     """``NAME=VALUE``; several ids or types are any of them. Raises InvalidFilter."""
-    from builder.core.durations import parse_duration
+    from builder.core.durations import parse_span
 
     kinds: set[str] = set()
     ids: list[str] = []
@@ -67,7 +67,7 @@ def read_filters(filters: list[str], *, now: float) -> Policy:
                     )
                 kinds.add(kind)
             case _:
-                seconds = parse_duration(value)
+                seconds = parse_span(value)
                 if seconds is None:
                     seconds = _since(value, now)
                 unused_s = max(unused_s, seconds)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from builder.core.durations import format_duration
 from builder.core.image import Healthcheck as HealthcheckConfig
 from builder.frontend.dockerfile.arguments import NOT_IN_ENVIRONMENT
-from builder.frontend.dockerfile.gotext import format_duration, quote, quote_list, quote_rune
+from builder.frontend.dockerfile.gotext import quote, quote_list, quote_rune
 from builder.frontend.dockerfile.instructions import (
     Arg,
     Cmd,

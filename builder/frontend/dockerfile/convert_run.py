@@ -56,6 +56,7 @@ def convert_run(state: StageState, run: Run, origin: Origin, *, is_trigger: bool
         cgroup_parent=settings.cgroup_parent,
         confinement=settings.security,
         limits=settings.limits,
+        times=settings.times,
         argument_names=tuple(name for name, _ in state.arguments),
         unkeyed_env=proxy_environment(request.build_args),
         other_mounts=asked.others,

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from builder.core.durations import parse_duration
 from builder.core.errors import PybuildError
 from builder.core.image import Healthcheck as HealthcheckConfig
 from builder.core.location import Location
 from builder.core.suggest import closest, did_you_mean
 from builder.frontend.dockerfile.flags import Flags, read_flags
-from builder.frontend.dockerfile.gotext import parse_duration
 from builder.frontend.dockerfile.instructions import (
     Arg,
     Argument,

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from builder.core.durations import format_duration, parse_duration
 from builder.core.suggest import closest
-from builder.frontend.dockerfile.gotext import format_duration, parse_duration, quote, quote_list, quote_rune
+from builder.frontend.dockerfile.gotext import quote, quote_list, quote_rune
 from builder.frontend.dockerfile.values import is_mode, is_signal, is_stage_name, ports
 
 
