@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from builder.config import Config
-from builder.core.durations import parse_duration
+from builder.core.durations import parse_span
 from builder.core.limits import InvalidLimit
 from builder.engine.space.limits import InvalidStoreConfig, StoreLimits, read_limits
 
@@ -78,4 +78,4 @@ def test_values_that_mean_nothing(tmp_path: Path, text: str) -> None:
 )  # fmt: skip
 def test_durations(text: str, seconds: float | None) -> None:
     """Go's, and days and weeks."""
-    assert parse_duration(text) == seconds
+    assert parse_span(text) == seconds
