@@ -27,11 +27,6 @@ _HISTORY_HEAD = {
     "ID": "IMAGE", "CreatedSince": "CREATED", "CreatedAt": "CREATED AT", "CreatedBy": "CREATED BY",
     "Size": "SIZE", "Comment": "COMMENT",
 }  # fmt: skip
-# Of Docker's configuration, what its JSON leaves out where an image does not say it.
-_UNSAID: dict[str, Any] = {
-    "ExposedPorts": {}, "Healthcheck": None, "ArgsEscaped": False, "StopSignal": "", "StopTimeout": None,
-    "Shell": [], "NetworkDisabled": False, "MacAddress": "",
-}  # fmt: skip
 
 
 class UnknownType(PybuildError):
@@ -53,7 +48,7 @@ def images(
     filters: Annotated[
         list[str] | None,
         typer.Option(
-            "-f", "--filter", metavar="NAME=VALUE", help="dangling, label, reference, before, since."
+            "-f", "--filter", metavar="NAME=VALUE", help="dangling, label, reference, before, since, until."
         ),
     ] = None,
     format: Format = "",
@@ -141,10 +136,11 @@ def inspect(
         print(encoded(documents))
     else:
         from builder.cli.template.evaluate import Template
+        from builder.cli.template.records import inspected
 
         template = Template.read(format)
         for document in documents:
-            print(template.apply(_as_record(document)))
+            print(inspected(template, document))
     raise_all(missing)
 
 
@@ -189,18 +185,6 @@ def raise_all(errors: list[PybuildError]) -> None:
         raise errors[0]
     if errors:
         raise SeveralErrors(errors)
-
-
-def _as_record(document: dict[str, Any]) -> Any:
-    from builder.cli.template.values import Duration, Record
-
-    config = dict(document["Config"])
-    health = config.get("Healthcheck")
-    if health:
-        times = ("Interval", "Timeout", "StartPeriod", "StartInterval")
-        said = {key: Duration(value) if key in times else value for key, value in health.items()}
-        config["Healthcheck"] = Record(said, {**dict.fromkeys(times, Duration(0)), "Retries": 0})
-    return {**document, "Config": Record(config, _UNSAID)}
 
 
 def _print(text: str) -> None:

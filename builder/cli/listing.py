@@ -16,6 +16,7 @@ def listing(format: str, default: str, head: Mapping[str, str], rows: Iterable[M
     """
     from builder.cli.template.evaluate import Template
     from builder.cli.template.functions import HEAD_FUNCTIONS
+    from builder.cli.template.values import Row
 
     format = format.strip()
     if format == "json":
@@ -25,7 +26,7 @@ def listing(format: str, default: str, head: Mapping[str, str], rows: Iterable[M
         format = format.removeprefix("table").strip() or default
     format = format.replace("\\t", "\t").replace("\\n", "\n")
     template = Template.read(format)
-    lines = [template.apply(dict(row)) for row in rows]
+    lines = [template.apply(Row(row)) for row in rows]
     if is_table:
         lines.insert(0, Template.read(format, HEAD_FUNCTIONS).apply(dict(head)))
         return align("\n".join(lines))

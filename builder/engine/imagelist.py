@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -11,12 +12,12 @@ from builder.core.digest import Digest
 from builder.core.errors import Kind, PybuildError
 from builder.core.image import History, ImageConfig
 from builder.core.reference import Reference
-from builder.core.times import rfc3339
+from builder.core.times import moment, rfc3339
 from builder.engine.assemble import Engine
 from builder.engine.layersizes import image_size, layer_size
 from builder.store.interface import Image
 
-_FILTERS = ("before", "dangling", "label", "reference", "since")
+_FILTERS = ("before", "dangling", "label", "reference", "since", "until")
 _TRUE, _FALSE = ("1", "true", "True", "TRUE", "t", "T"), ("0", "false", "False", "FALSE", "f", "F")
 _NEVER = "0001-01-01T00:00:00Z"  # Go's zero time
 
@@ -193,6 +194,13 @@ def _filtered(engine: Engine, images: list[_Known], filters: Sequence[str]) -> l
                     each for each in images
                     if (each.config.created < created if name == "before" else each.config.created > created)
                 ]  # fmt: skip
+            case "until":
+                limit = moment(value, time.time())
+                if limit is None:
+                    raise InvalidFilter(
+                        f'--filter "{text}" is no time', hint="write until=24h, a date, or seconds since 1970"
+                    )
+                images = [each for each in images if each.config.created < rfc3339(limit)]
             case _:
                 raise InvalidFilter(f'there is no filter "{name}"', hint=f"there are {', '.join(_FILTERS)}")
     if not patterns:

@@ -42,6 +42,9 @@ def test_filters_and_formats(pybuild: Pybuild, write: Write) -> None:
     assert "team/app:1\nteam/app:2\n" == pybuild(*names, "--filter", "label=kind=test").out
     assert "busybox:latest\n" == pybuild(*names, "--filter", "before=team/app:1").out
     assert "" == pybuild("images", "-q", "--filter", "dangling=true").out
+    assert "" == pybuild(*names, "--filter", "until=1h", "team/*").out
+    assert "team/app:1\nteam/app:2\n" == pybuild(*names, "--filter", "until=9999-01-01", "team/*").out
+    assert "error[invalid-filter]" in pybuild("images", "-f", "until=soon", code=1).err
     table = "table {{.Repository}} {{.Tag}} {{.ID}} {{.Size}}"
     listed = pybuild("image", "ls", "--no-trunc=false", "--format", table).out
     assert pybuild("images", "--format", table).out == listed

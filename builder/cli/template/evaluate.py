@@ -13,6 +13,7 @@ from builder.cli.template.syntax import (
     Field,
     Group,
     InvalidTemplate,
+    Jump,
     Literal,
     Operand,
     Part,
@@ -21,7 +22,10 @@ from builder.cli.template.syntax import (
     parse,
 )
 from builder.cli.template.syntax import Function as FunctionName
-from builder.cli.template.values import Record, is_true, shown
+from builder.cli.template.values import Record, Typed, is_true, shown
+
+# Of a number: who counts further made a mistake.
+_MAX_RANGE = 1 << 20
 
 
 class Template:
@@ -45,18 +49,35 @@ class Template:
         return _Run(self._functions, value).text(self._parts, value)
 
 
+class _Left(Exception):
+    """{{break}} and {{continue}}, with what was written of the body so far."""
+
+    def __init__(self, keyword: str) -> None:
+        self.keyword = keyword
+        self.written: list[str] = []
+
+
 class _Run:
     def __init__(self, functions: Mapping[str, Function], root: object) -> None:
         self._functions = functions
         self._variables: list[tuple[str, object]] = [("$", root)]
 
     def text(self, parts: Sequence[Part], dot: object) -> str:
-        return "".join(self._part(part, dot) for part in parts)
+        written: list[str] = []
+        for part in parts:
+            try:
+                written.append(self._part(part, dot))
+            except _Left as left:
+                left.written[:0] = written
+                raise
+        return "".join(written)
 
     def _part(self, part: Part, dot: object) -> str:
         match part:
             case str():
                 return part
+            case Jump():
+                raise _Left(part.keyword)
             case Action():
                 value = self._pipeline(part.pipeline, dot)
                 return "" if part.pipeline.variables else shown(value)
@@ -85,6 +106,8 @@ class _Run:
             pairs = [(key, value[key]) for key in sorted(value)]
         elif isinstance(value, list | tuple):
             pairs = list(enumerate(value))
+        elif isinstance(value, int) and not isinstance(value, bool) and value < _MAX_RANGE:
+            pairs = [(number, number) for number in range(value)]
         elif value is None:
             pairs = []
         else:
@@ -96,8 +119,14 @@ class _Run:
             depth = len(self._variables)
             given = (item,) if len(names) == 1 else (key, item)
             self._variables += list(zip(names, given, strict=False))
-            written.append(self.text(block.body, item))
-            del self._variables[depth:]
+            try:
+                written.append(self.text(block.body, item))
+            except _Left as left:
+                written += left.written
+                if left.keyword == "break":
+                    break
+            finally:
+                del self._variables[depth:]
         return "".join(written)
 
     def _pipeline(self, pipeline: Pipeline, dot: object) -> Any:
@@ -123,6 +152,8 @@ class _Run:
         if isinstance(first, FunctionName):
             arguments = [*(self._operand(operand, dot) for operand in rest), *piped]
             return self._call(first, arguments)
+        if first == Literal(None):
+            raise InvalidTemplate(command.at, "nil is not a command")
         if rest or piped:
             raise InvalidTemplate(command.at, "can't give an argument to what is no function")
         return self._operand(first, dot)
@@ -162,6 +193,8 @@ def _walk(value: object, names: Sequence[str], at: int) -> object:
             value = value[name]
         elif isinstance(value, Record) and name in value.absent:
             value = value.absent[name]
+        elif isinstance(value, Typed):
+            value = None
         else:
             known = ", ".join(sorted(str(key) for key in value)[:30])
             raise InvalidTemplate(at, f'there is no ".{name}"; there is {known}')
@@ -171,7 +204,7 @@ def _walk(value: object, names: Sequence[str], at: int) -> object:
 def _called(parts: Sequence[Part]) -> list[FunctionName]:
     found = []
     for part in parts:
-        if isinstance(part, str):
+        if isinstance(part, str | Jump):
             continue
         found += _called_in(part.pipeline)
         if isinstance(part, Block):

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import html
-import json
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote_plus
 
-from builder.cli.template.values import encoded, is_true, printed, shown
+from builder.cli.template.printf import sprintf, type_of
+from builder.cli.template.values import NilPointer, Record, Typed, encoded, is_true, printed, shown
 
 Function = Callable[..., Any]
 
 
 def _index(value: Any, *keys: Any) -> Any:
     for key in keys:
-        if isinstance(value, Mapping):
-            value = value.get(key)
-        elif isinstance(value, Sequence) and isinstance(key, int):
+        if isinstance(value, Mapping) and not isinstance(value, Record):
+            if not isinstance(key, str):
+                raise TypeError(f"value has type {type_of(key)}; should be string")
+            value = value.get(key, value.zero if isinstance(value, Typed) else None)
+        elif isinstance(value, Sequence) and isinstance(key, int) and not isinstance(key, bool):
             if not 0 <= key < len(value):
                 raise ValueError(f"index out of range: {key}")
             value = value[key]
@@ -50,7 +52,26 @@ def _length(value: Any) -> int:
 def _equal(first: Any, *others: Any) -> bool:
     if not others:
         raise ValueError("missing argument for comparison")
-    return any(type(first) is type(other) and first == other for other in others)
+    return any(_is_equal(first, other) for other in others)
+
+
+def _is_equal(left: Any, right: Any) -> bool:
+    if _is_nothing(left) or _is_nothing(right):
+        return _is_nothing(left) and _is_nothing(right)
+    for value in (left, right):
+        if not isinstance(value, bool | int | float | str):
+            raise TypeError(f"non-comparable type {shown(value, is_top=False)}")
+    if _kind(left) is not _kind(right):
+        raise TypeError("incompatible types for comparison")
+    return bool(left == right)
+
+
+def _is_nothing(value: object) -> bool:
+    return value is None or isinstance(value, NilPointer)
+
+
+def _kind(value: object) -> type:
+    return next(kind for kind in (bool, int, float, str) if isinstance(value, kind))
 
 
 def _compare(compare: Callable[[Any, Any], bool]) -> Function:
@@ -71,39 +92,33 @@ def _or(*values: Any) -> Any:
     return next((value for value in values if is_true(value)), values[-1])
 
 
-def _printf(form: str, *values: Any) -> str:
-    """The verbs that people use: %s %v %q %d %x %t %f %%, with widths."""
-    import re
-
-    left = list(values)
-
-    def one(match: re.Match[str]) -> str:
-        flags, verb = match[1], match[2]
-        if verb == "%":
-            return "%"
-        if not left:
-            return f"%!{verb}(MISSING)"
-        value = left.pop(0)
-        if verb in "sv":
-            return f"%{flags}s" % shown(value, is_top=False)
-        if verb == "q":
-            return f"%{flags}s" % json.dumps(shown(value, is_top=False), ensure_ascii=False)
-        if verb == "t" and isinstance(value, bool):
-            return shown(value)
-        if verb in "dxXo" and isinstance(value, int):
-            return f"%{flags}{verb}" % value
-        if verb in "feg" and isinstance(value, float):
-            return f"%{flags}{verb}" % value
-        return f"%!{verb}({type(value).__name__}={shown(value)})"
-
-    text = re.sub(r"%([-+ 0#]*\d*(?:\.\d+)?)([a-zA-Z%])", one, form)
-    return text + (f"%!(EXTRA {', '.join(map(shown, left))})" if left else "")
-
-
 def _title(text: str) -> str:
+    """Go's strings.Title: a letter begins a word unless letters, digits or underscores stand before it."""
     return "".join(
-        letter.upper() if not index or text[index - 1].isspace() else letter
+        letter.upper() if not index or not (text[index - 1].isalnum() or text[index - 1] == "_") else letter
         for index, letter in enumerate(text)
+    )
+
+
+def _join(values: Any, separator: str) -> str:
+    if not isinstance(values, list | tuple) or not all(isinstance(each, str) for each in values):
+        raise TypeError(f"wrong type for value; expected []string; got {type_of(values)}")
+    return separator.join(values)
+
+
+def _truncate(text: str, length: int) -> str:
+    """By bytes, as Docker does it."""
+    if length < 0:
+        raise ValueError(f"slice bounds out of range [:{length}]")
+    return text.encode("utf-8", "surrogateescape")[:length].decode("utf-8", "replace")
+
+
+def _js(*values: Any) -> str:
+    """Safe inside a string of JavaScript."""
+    special = {"\\": "\\\\", "'": "\\'", '"': '\\"'}
+    return "".join(
+        special.get(letter) or (f"\\u{ord(letter):04X}" if letter in "<>&=" or ord(letter) < 32 else letter)
+        for letter in printed(values)
     )
 
 
@@ -126,19 +141,20 @@ FUNCTIONS: Mapping[str, Function] = {
     "len": _length,
     "print": lambda *values: printed(values),
     "println": lambda *values: " ".join(shown(v, is_top=False) for v in values) + "\n",
-    "printf": _printf,
+    "printf": sprintf,
     "html": lambda *values: (
         html.escape(printed(values)).replace("&quot;", "&#34;").replace("&#x27;", "&#39;")
     ),
+    "js": _js,
     "urlquery": lambda *values: quote_plus(printed(values)),
     "json": encoded,
-    "join": lambda values, separator: separator.join(values or ()),
+    "join": _join,
     "split": lambda text, separator: text.split(separator) if separator else list(text),
     "title": _title,
     "lower": lambda text: text.lower(),
     "upper": lambda text: text.upper(),
     "pad": _pad,
-    "truncate": lambda text, length: text[:length],
+    "truncate": _truncate,
 }
 
 # In the head of a table a column's name stays what it is.

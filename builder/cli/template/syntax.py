@@ -10,12 +10,13 @@ from typing import NamedTuple
 from builder.core.errors import Kind, PybuildError
 
 _TOKEN = re.compile(
-    r"""(?P<space>\s+)|(?P<string>"(?:[^"\\\n]|\\.)*")|`(?P<raw>[^`]*)`|(?P<number>[+-]?\d+(?:\.\d+)?)
+    r"""(?P<space>\s+)|(?P<string>"(?:[^"\\\n]|\\.)*")|`(?P<raw>[^`]*)`|(?P<character>'(?:[^'\\\n]|\\.)')
+    |(?P<number>[+-]?(?:0[xX][0-9a-fA-F_]+|0[bB][01_]+|0[oO][0-7_]+|\d[\d_]*(?:\.\d*)?(?:[eE][+-]?\d+)?)(?!\w))
     |(?P<field>\.[^\W\d]\w*)|(?P<dot>\.)|(?P<variable>\$\w*)|(?P<word>[^\W\d]\w*)
     |(?P<sign>:=|=|\||\(|\)|,)""",
     re.VERBOSE,
 )
-_UNKNOWN_BLOCKS = ("define", "template", "block", "break", "continue")
+_UNKNOWN_BLOCKS = ("define", "template", "block")
 
 
 class InvalidTemplate(PybuildError):
@@ -103,7 +104,14 @@ class Block:
     otherwise: tuple[Part, ...]
 
 
-Part = str | Action | Block
+@dataclass(frozen=True, slots=True)
+class Jump:
+    """``{{break}}`` or ``{{continue}}``."""
+
+    keyword: str
+
+
+Part = str | Action | Block | Jump
 
 
 class _Token(NamedTuple):
@@ -180,6 +188,7 @@ class _Parser:
         self._tokens: list[_Token] = []
         self._index = 0
         self._at = 0
+        self._ranges = 0  # that the parser is inside of
 
     def parts(self, ends: tuple[str, ...]) -> tuple[tuple[Part, ...], str]:
         """Up to one of ``ends`` (or the end of the text, for none); and which it was."""
@@ -203,6 +212,9 @@ class _Parser:
             if keyword in ("if", "with", "range"):
                 self._index += 1
                 parts.append(self._block(keyword))
+            elif keyword in ("break", "continue"):
+                self._index += 1
+                parts.append(self._jump(keyword, piece.at))
             elif keyword in _UNKNOWN_BLOCKS:
                 raise InvalidTemplate(piece.at, f"{{{{{keyword}}}}} is not supported")
             else:
@@ -211,9 +223,20 @@ class _Parser:
             raise InvalidTemplate(self._end, "unexpected end, {{end}} is missing")
         return tuple(parts), ""
 
+    def _jump(self, keyword: str, at: int) -> Jump:
+        self._skip()
+        rest = self._peek()
+        if rest is not None:
+            raise InvalidTemplate(rest.at, f'unexpected "{rest.text}" in {{{{{keyword}}}}}')
+        if not self._ranges:
+            raise InvalidTemplate(at, f"{{{{{keyword}}}}} outside {{{{range}}}}")
+        return Jump(keyword)
+
     def _block(self, keyword: str) -> Block:
         pipeline = self._whole_pipeline(keyword)
+        self._ranges += keyword == "range"
         body, end = self.parts(("else", "end"))
+        self._ranges -= keyword == "range"
         otherwise: tuple[Part, ...] = ()
         if end == "else":
             self._skip()
@@ -283,7 +306,9 @@ class _Parser:
             case "raw":
                 return Literal(token.text)
             case "number":
-                return Literal(float(token.text) if "." in token.text else int(token.text))
+                return Literal(_number(token))
+            case "character":
+                return Literal(ord(_unquoted(token._replace(text=f'"{token.text[1:-1]}"'))))
             case "dot":
                 return Field((), token.at)
             case "field":
@@ -319,6 +344,15 @@ class _Parser:
     def _skip(self) -> None:
         while (token := self._peek()) is not None and token.kind == "space":
             self._index += 1
+
+
+def _number(token: _Token) -> int | float:
+    text = token.text
+    is_float = any(letter in text for letter in ".eE") and "x" not in text.lower()
+    try:
+        return float(text) if is_float else int(text, 0)
+    except ValueError as error:
+        raise InvalidTemplate(token.at, f'"{text}" is not a number') from error
 
 
 def _unquoted(token: _Token) -> str:

@@ -49,7 +49,7 @@ _SEEN = [
         '"a"-b-3-true app:1 a10b034a836f',
     ),
     ('{{eq 1 1}} {{and true false}} {{or "" "x"}} {{not true}}', "true false x false"),
-    ('{{html "<a>"}} {{print 1 2 "x"}} {{json "<&>"}}', '&lt;a&gt; 1 2x "\\u003c\\u0026\\u003e"'),
+    ('{{html "<a>"}} {{print 1 2 "x"}} {{json "<&>"}}', '&lt;a&gt; 1 2x "<&>"'),
     ('{{with .Size}}{{.}}{{end}} {{- " a " -}} b {{/* c */}}', "1984291 a b "),
     ("{{if .Entrypoint}}x{{else if .Size}}y{{else}}z{{end}}", "y"),
     ("{{.RepoTags | json | upper}} {{(index .RepoTags 0) | len}}", '["APP:1","TWO:LATEST"] 5'),
