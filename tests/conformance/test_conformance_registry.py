@@ -1,111 +1,30 @@
-"""Pushes and pulls with Debian's docker-registry, and with skopeo at the other end."""
+"""Pushes and pulls with Debian's docker-registry, and with skopeo and buildah at the other end."""
 
 from __future__ import annotations
 
-import contextlib
+import base64
 import hashlib
 import json
-import re
-import shutil
-import subprocess
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import pytest
 
 from tests.support.cli import Pybuild
-from tests.support.registry import TLS_PEM
+from tests.support.docker_registry import KINDS, PASSWORD, Buildah, Server, ready, serving, tool
 from tests.support.stores import Write
 
 pytestmark = pytest.mark.conformance
 
-_PASSWORD = "hunter2"
-# `htpasswd -nbBC4 me hunter2`
-_HTPASSWD = "me:$2b$04$K6MtS2o/bmnIjGwgy9uju.25cJ.g54D99hi.152LGSNfjTTeyMFKK\n"
 # With a layer that goes in chunks.
 _DOCKERFILE = "FROM busybox\nRUN head -c 9000000 /dev/urandom > /noise && md5sum /noise > /sum\nCOPY a /a\n"
 
 
-class Server(NamedTuple):
-    """A registry that runs, and how skopeo speaks to it."""
-
-    kind: str
-    host: str
-    certificates: Path
-
-    def skopeo(self, end: str) -> list[str]:
-        """Options for the source ("src") or the destination ("dest") of a copy."""
-        match self.kind:
-            case "plain":
-                return [f"--{end}-tls-verify=false"]
-            case "htpasswd":
-                return [f"--{end}-tls-verify=false", f"--{end}-creds=me:{_PASSWORD}"]
-            case _:
-                return [f"--{end}-cert-dir={self.certificates}"]
-
-
-@contextlib.contextmanager
-def _serving(kind: str, directory: Path) -> Iterator[Server]:
-    if shutil.which("docker-registry") is None:
-        pytest.fail("this test needs docker-registry: install the package docker-registry")
-    directory.mkdir()
-    (directory / "htpasswd").write_text(_HTPASSWD)
-    (directory / "certificates").mkdir()
-    shutil.copy(TLS_PEM, directory / "certificates/ca.crt")
-    tls = f", tls: {{certificate: {TLS_PEM}, key: {TLS_PEM}}}" if kind == "tls" else ""
-    login = f"auth: {{htpasswd: {{realm: test, path: {directory}/htpasswd}}}}\n" if kind == "htpasswd" else ""
-    (directory / "config.yml").write_text(
-        "version: 0.1\n"
-        f"storage: {{filesystem: {{rootdirectory: {directory}/data}}}}\n"
-        f"http: {{addr: '127.0.0.1:0'{tls}}}\n{login}"
-    )
-    process = subprocess.Popen(
-        ["docker-registry", "serve", str(directory / "config.yml")],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stderr is not None
-        lines: list[str] = []
-        for line in process.stderr:
-            lines.append(line)
-            match = re.search(r"listening on (127\.0\.0\.1:\d+)", line)
-            if match is not None:
-                break
-        else:
-            pytest.fail("docker-registry does not start: " + "".join(lines))
-        # Nobody else reads what it prints, and it must not wait for that.
-        threading.Thread(target=process.stderr.read, daemon=True).start()
-        yield Server(kind, match[1], directory / "certificates")
-    finally:
-        process.kill()
-        process.wait()
-
-
-@pytest.fixture(params=["plain", "htpasswd", "tls"])
+@pytest.fixture(params=KINDS)
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
-    with _serving(request.param, tmp_path / "registry") as running:
+    with serving(request.param, tmp_path / "registry") as running:
         yield running
-
-
-def _ready(pybuild: Pybuild, server: Server) -> Pybuild:
-    """The command knows how to speak to the registry: its certificate, or a login."""
-    if server.kind == "tls":
-        config = f'[registry."{server.host}"]\nca = "{TLS_PEM}"\n'
-        (pybuild.home / "config.toml").write_text(config)
-    if server.kind == "htpasswd":
-        pybuild("login", "-u", "me", "--password-stdin", server.host, input=_PASSWORD.encode())
-    return pybuild
-
-
-def _skopeo(*words: str | Path) -> None:
-    if shutil.which("skopeo") is None:
-        pytest.fail("this test needs skopeo: install the package skopeo")
-    done = subprocess.run(["skopeo", *map(str, words)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
 
 
 def test_round_trip(pybuild: Pybuild, write: Write, server: Server, tmp_path: Path) -> None:
@@ -116,14 +35,14 @@ def test_round_trip(pybuild: Pybuild, write: Write, server: Server, tmp_path: Pa
         assert "registry-denied" in pybuild("push", name, code=1).err
         refused = pybuild("login", "-u", "me", "--password-stdin", server.host, input=b"wrong", code=1)
         assert "error[login-refused]" in refused.err
-    said = _ready(pybuild, server)("push", name).out.split()
-    _skopeo("copy", *server.skopeo("src"), f"docker://{name}", f"dir:{tmp_path}/copied")
+    said = ready(pybuild, server)("push", name).out.split()
+    tool("skopeo", "copy", *server.skopeo("src"), f"docker://{name}", f"dir:{tmp_path}/copied")
     manifest = json.loads((tmp_path / "copied/manifest.json").read_bytes())
 
     assert len(manifest["layers"]) == 3
     assert said[2] == f"sha256:{hashlib.sha256((tmp_path / 'copied/manifest.json').read_bytes()).hexdigest()}"
 
-    other = _ready(Pybuild(tmp_path / "other", tmp_path / "other-home"), server)
+    other = ready(Pybuild(tmp_path / "other", tmp_path / "other-home"), server)
     other("pull", name)
     assert "OK" in other.run(name, "md5sum", "-c", "/sum")
     assert other.inspect(name)["Id"] == pybuild.inspect(name)["Id"]
@@ -134,9 +53,150 @@ def test_round_trip(pybuild: Pybuild, write: Write, server: Server, tmp_path: Pa
 
     # Another form of the same image, pushed by skopeo.
     theirs = f"{server.host}/theirs/app:2"
-    _skopeo(
-        "copy", "--format", "v2s2", *server.skopeo("dest"), f"dir:{tmp_path}/copied", f"docker://{theirs}"
+    tool(
+        "skopeo",
+        "copy",
+        "--format",
+        "v2s2",
+        *server.skopeo("dest"),
+        f"dir:{tmp_path}/copied",
+        f"docker://{theirs}",
     )
     other("rmi", name, f"{server.host}/again/app:3")
     other("pull", theirs)
     assert "OK" in other.run(theirs, "md5sum", "-c", "/sum")
+
+
+# How skopeo writes an image to a registry.
+_FORMS = {
+    "docker-gzip": ["--format", "v2s2", "--dest-compress-format", "gzip"],
+    "oci-gzip": ["--format", "oci", "--dest-compress-format", "gzip"],
+    "oci-zstd": ["--format", "oci", "--dest-compress-format", "zstd"],
+}
+
+
+def test_pushes_of_others_are_pulled_and_run(pybuild: Pybuild, write: Write, tmp_path: Path) -> None:
+    """Docker's form and OCI's, gzip and zstd, by skopeo; what buildah commits; their digests stay."""
+    pybuild.build(write(_DOCKERFILE.replace("9000000", "9000"), {"a": "a\n"}), "-t", "made:1")
+    pybuild("save", "--format", "oci-dir", "-o", tmp_path / "layout", "made:1")
+    buildah = Buildah(tmp_path / "buildah")
+    with serving("htpasswd", tmp_path / "registry") as server:
+        names = {
+            form: f"{server.host}/theirs/{form}:1" for form in (*_FORMS, "buildah-oci", "buildah-docker")
+        }
+        for form, options in _FORMS.items():
+            into = [*server.skopeo("dest"), *options]
+            tool("skopeo", "copy", *into, f"oci:{tmp_path}/layout:1", f"docker://{names[form]}")
+        container = buildah("from", f"oci:{tmp_path}/layout:1")
+        buildah("config", "--label", "by=buildah", container)
+        login = ["--tls-verify=false", f"--creds=me:{PASSWORD}"]
+        for form, format in (("buildah-oci", "oci"), ("buildah-docker", "docker")):
+            buildah("commit", "--format", format, container, form)
+            buildah("push", *login, form, f"docker://{names[form]}")
+        for form, name in names.items():
+            # One store would have each layer once, in the first form that came.
+            other = ready(Pybuild(tmp_path / form, tmp_path / "other-home"), server)
+            raw = tool("skopeo", "inspect", "--raw", *login, f"docker://{name}")
+            digest = f"sha256:{hashlib.sha256(raw.encode()).hexdigest()}"
+            other("pull", name)
+
+            assert f"{name.removesuffix(':1')}@{digest}" in other.inspect(name)["RepoDigests"]
+            assert "OK" in other.run(name, "md5sum", "-c", "/sum")
+            again = f"{server.host}/again/{form}:1"
+            other("tag", name, again)
+            assert other("push", again).out.split()[2] == digest
+            if form.startswith("buildah"):
+                assert other.inspect(name)["Config"]["Labels"]["by"] == "buildah"
+
+
+def test_indexes_of_others_are_pulled(pybuild: Pybuild, write: Write, tmp_path: Path) -> None:
+    """Copied whole by skopeo, in either form: this machine's image is taken."""
+    pybuild.build(write("FROM busybox\nCOPY a /a\n", {"a": "ours\n"}), "-t", "ours:1")
+    pybuild("save", "--format", "oci-dir", "-o", tmp_path / "layout", "ours:1")
+    path = tmp_path / "layout/index.json"
+    document = json.loads(path.read_text())
+    mine = document["manifests"][0]
+    # The same manifest under the name of another platform, first: it must not be taken for that.
+    foreign = {**mine, "platform": {"os": "linux", "architecture": "s390x"}}
+    index: dict[str, Any] = {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": [foreign, {**mine, "platform": mine.get("platform") or _this_platform(pybuild)}],
+    }
+    for entry in index["manifests"]:
+        entry.pop("annotations", None)
+    raw = json.dumps(index).encode()
+    digest = hashlib.sha256(raw).hexdigest()
+    (tmp_path / f"layout/blobs/sha256/{digest}").write_bytes(raw)
+    document["manifests"] = [
+        {
+            "mediaType": index["mediaType"],
+            "digest": f"sha256:{digest}",
+            "size": len(raw),
+            "annotations": {"org.opencontainers.image.ref.name": "all"},
+        }
+    ]
+    path.write_text(json.dumps(document))
+    with serving("plain", tmp_path / "registry") as server:
+        for form in ("oci", "v2s2"):
+            name = f"{server.host}/indexes/{form}:1"
+            into = ["--all", "--format", form, *server.skopeo("dest")]
+            tool("skopeo", "copy", *into, f"oci:{tmp_path}/layout:all", f"docker://{name}")
+            other = Pybuild(tmp_path / f"other-{form}", tmp_path / "other-home")
+            other("pull", name)
+
+            assert other.run(name, "cat", "/a") == "ours\n"
+
+
+def test_ours_in_buildah(pybuild: Pybuild, write: Write, server: Server, tmp_path: Path) -> None:
+    """Pulled from each kind of registry under the digest that push printed, with its files."""
+    name = f"{server.host}/team/app:1"
+    pybuild.build(write("FROM busybox\nCOPY a /a\nLABEL x=y\n", {"a": "a\n"}), "-t", name)
+    digest = ready(pybuild, server)("push", name).out.split()[2]
+    buildah = Buildah(tmp_path / "buildah")
+    buildah("pull", *server.buildah(), name)
+    found = json.loads(buildah("inspect", "--type", "image", name))
+    root = Path(buildah("mount", buildah("from", name)))
+
+    assert found["FromImageDigest"] == digest
+    assert found["OCIv1"]["config"]["Labels"] == {"x": "y"}
+    assert (root / "a").read_text() == "a\n"
+
+
+@pytest.mark.parametrize("way", ["auths", "credHelpers", "credsStore", "podman"])
+def test_logins_of_others(way: str, pybuild: Pybuild, write: Write, tmp_path: Path) -> None:
+    """Logins that docker, its helpers or podman keep are those that a push and a pull use."""
+    auth = {"auth": base64.b64encode(f"me:{PASSWORD}".encode()).decode()}
+    helper = tmp_path / "bin/docker-credential-fake"
+    helper.parent.mkdir()
+    helper.write_text(f"""#!/bin/sh\necho '{{"Username": "me", "Secret": "{PASSWORD}"}}'\n""")
+    helper.chmod(0o755)
+    with serving("htpasswd", tmp_path / "registry") as server:
+        name = f"{server.host}/team/app:1"
+        pybuild.build(write("FROM busybox\nCOPY a /a\n", {"a": "a\n"}), "-t", name)
+        assert "error[registry-denied]" in pybuild("push", name, code=1).err
+        document: object = {
+            "auths": {"auths": {server.host: auth}},
+            "credHelpers": {"credHelpers": {server.host: "fake"}},
+            "credsStore": {"credsStore": "fake", "auths": {server.host: {}}},
+            "podman": {"auths": {f"{server.host}/team": auth}},
+        }[way]
+        path = pybuild.home / ("auth.json" if way == "podman" else ".docker/config.json")
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(document))
+        env = {"REGISTRY_AUTH_FILE": str(pybuild.home / "auth.json")}
+        env["PATH"] = f"{helper.parent}:{pybuild.env['PATH']}"
+        pybuild("push", name, env=env)
+        pybuild("pull", name, env=env)
+        if way == "auths":
+            # What login writes is what the others read, and logout takes it away.
+            pybuild("logout", server.host)
+            pybuild("login", "-u", "me", "--password-stdin", server.host, input=PASSWORD.encode())
+            tool("skopeo", "inspect", "--authfile", path, "--tls-verify=false", f"docker://{name}")
+            pybuild("logout", server.host)
+            assert json.loads(path.read_text())["auths"] == {}
+
+
+def _this_platform(pybuild: Pybuild) -> dict[str, str]:
+    found = pybuild.inspect("ours:1")
+    return {"os": found["Os"], "architecture": found["Architecture"]}
