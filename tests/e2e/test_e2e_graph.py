@@ -79,6 +79,15 @@ def test_two_hundred_steps(page: Browser, tmp_path: Path) -> None:
     assert page.complaints == []
 
 
+def test_no_step_at_all(page: Browser, tmp_path: Path) -> None:
+    """A build that ended before it had any has a page, and keys do nothing."""
+    _show(page, tmp_path / "empty.html", drawing())
+    page.press("ArrowDown", "c", "Enter", "f", "Escape")
+
+    assert page.evaluate("document.documentElement.dataset.ready") == "0"
+    assert page.complaints == []
+
+
 def test_keys_lead_through_the_graph(page: Browser, tmp_path: Path) -> None:
     """Arrows follow inputs and users and go sideways, Enter looks closer, Escape lets go."""
     _show(page, tmp_path / "small.html", _small())

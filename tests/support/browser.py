@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-_PROGRAM = "chromium-headless-shell"
+_PROGRAMS = ("chromium-headless-shell", "chromium", "google-chrome")
 _TIMEOUT_S = 60
 _VIRTUAL_KEYS = {
     "ArrowUp": 38, "ArrowDown": 40, "ArrowLeft": 37, "ArrowRight": 39, "Enter": 13, "Escape": 27,
@@ -123,8 +124,9 @@ def browser(profile: Path, *, width: int = 1280, height: int = 800) -> Iterator[
         [
             # The browser speaks on descriptors 3 and 4, and nowhere else.
             "bash", "-c", f'exec "$@" 3<&{theirs_in} 4>&{theirs_out}', "bash",
-            _PROGRAM, "--remote-debugging-pipe", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-            "--no-first-run", f"--window-size={width},{height}", f"--user-data-dir={profile}",
+            _program(), "--headless", "--remote-debugging-pipe", "--no-sandbox", "--disable-gpu",
+            "--disable-dev-shm-usage", "--no-first-run", f"--window-size={width},{height}",
+            f"--user-data-dir={profile}",
         ],
         pass_fds=(theirs_in, theirs_out),
         stdin=subprocess.DEVNULL,
@@ -144,3 +146,9 @@ def browser(profile: Path, *, width: int = 1280, height: int = 800) -> Iterator[
         os.close(ours_in)
         process.kill()
         process.wait()
+
+
+def _program() -> str:
+    found = next((path for path in map(shutil.which, _PROGRAMS) if path is not None), None)
+    assert found is not None, f"none of {', '.join(_PROGRAMS)} is installed: .ci/tools does it"
+    return found

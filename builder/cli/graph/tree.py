@@ -26,7 +26,8 @@ def as_tree(drawing: Drawing) -> str:
             rows.append(_row(step, "└─ " if is_last else "├─ ", _from(step, by_id)))
             mark = "   " if is_last else "│  "
             remarks.append([f"{mark}   {line}" for line in _remarks(step)])
-    lines = iter(zip(align("\n".join(rows)).split("\n"), remarks, strict=True))
+    aligned = align("\n".join(rows)).split("\n") if rows else []
+    lines = iter(zip(aligned, remarks, strict=True))
     body: list[str] = []
     for stage, steps in stages.items():
         body.append(one_line(stage) or "steps")

@@ -36,6 +36,16 @@ def test_tree_shows_stages_in_order() -> None:
     ]
 
 
+def test_a_build_without_steps() -> None:
+    """It ended before it had any, and can be drawn all the same."""
+    nothing = drawing()
+
+    assert as_tree(nothing).splitlines()[0] == "build 0123456789abcdef: done in 2.5s"
+    assert "->" not in as_dot(nothing)
+    assert json.loads(as_json(nothing))["steps"] == []
+    assert '"steps": []' in as_html(nothing)
+
+
 def test_control_characters_do_not_reach_a_terminal() -> None:
     """A step may be called anything."""
     text = as_tree(drawing(step("a", "[1/1] RUN \x1b]0;gotcha\x07 \x1b[2J \x9b1m", cause="\x1b[31mred")))
