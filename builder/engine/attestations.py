@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +15,12 @@ from builder.attest.options import Attestations, ProvenanceOptions, read_attesta
 from builder.core.digest import Digest
 from builder.core.errors import Kind, PybuildError
 from builder.core.events import Warned
-from builder.core.gitref import is_git
 from builder.core.image import ImageConfig
 from builder.core.job import Job
-from builder.core.platform import Platform
 from builder.core.reference import Reference
 from builder.core.steps import as_step
-from builder.core.weburl import is_http
 from builder.engine.assemble import Engine
+from builder.engine.buildfacts import FactsOfBuild
 from builder.engine.platforms import Built
 from builder.engine.prepare import Prepared
 from builder.engine.recorder import Recorder
@@ -32,14 +29,10 @@ from builder.frontend.interface import FrontendResult
 __all__ = ["Attestations", "Attester", "read_attestations"]
 
 if TYPE_CHECKING:  # a build without attestations loads none of it
-    from builder.attest.materials import Material, Resolved
-    from builder.attest.provenance import BuildFacts
     from builder.attest.statement import Predicate, Subject
     from builder.engine.build import BuildRequest
     from builder.exporter.packed import PackedImage
 
-# buildx's switch for what it tells of a checkout.
-_GIT_INFO = "BUILDX_GIT_INFO"
 _KEY = "buildx.build.provenance"
 _PIECE = 1 << 20
 # BuildKit's, that make it scan more than the image.
@@ -76,10 +69,11 @@ class Attester:
         self._engine = engine
         self._job = job
         self._request = request
-        self._prepared = prepared
-        self._recorder = recorder
+        self._dockerfile = prepared.dockerfile
         self._images = images
-        self._started_at, self._finished_at = started_at, time.time()
+        self._finished_at = time.time()
+        times = (started_at, self._finished_at)
+        self._facts = FactsOfBuild(engine, job.id, request, prepared, recorder, times)
         self._sboms: dict[Built, Predicate] = {}
 
     @property
@@ -137,7 +131,10 @@ class Attester:
         from builder.attest.provenance import provenance
 
         options = replace(self.wanted.provenance or ProvenanceOptions(), mode=mode)
-        made = {built.platform: provenance(self._facts(built, ()), options) for built in self._images}
+        made = {
+            built.platform: provenance(self._facts.of(converted), options)
+            for built, converted in self._images.items()
+        }
         if len(made) == 1:
             return dict.fromkeys([_KEY], next(iter(made.values())))
         return {f"{_KEY}/{platform}": value for platform, value in made.items()}
@@ -153,7 +150,7 @@ class Attester:
             from builder.attest.provenance import PREDICATE_TYPE, provenance
             from builder.attest.statement import Predicate
 
-            value = provenance(self._facts(built, layers), options)
+            value = provenance(self._facts.of(self._images[built], layers), options)
             found.append(Predicate(PREDICATE_TYPE, value, options.file_name))
         return found
 
@@ -175,7 +172,7 @@ class Attester:
         for warning in inventory.warnings:
             self._warn(f"the SBOM is not complete: {warning}")
         for name in _SCANS:
-            if name.encode() in self._prepared.dockerfile.data or name in self._request.build_args:
+            if name.encode() in self._dockerfile.data or name in self._request.build_args:
                 self._warn(f"{name} is not built yet: the SBOM is of the image alone")
         document = spdx_document(
             inventory, built.image, created=self._config(built).created, tool=f"pybuild-{__version__}"
@@ -191,99 +188,6 @@ class Attester:
     def _time(self, built: Built) -> float:
         epoch = self._images[built].epoch_s
         return self._finished_at if epoch is None else epoch
-
-    def _facts(self, built: Built, layers: tuple[Mapping[str, Any], ...]) -> BuildFacts:
-        from builder.attest.materials import materials, reads_folders
-        from builder.attest.provenance import BuildFacts
-
-        converted = self._images[built]
-        found = dict.fromkeys(materials(converted.definition, self._resolved))
-        source = self._config_source()
-        if source is not None:
-            found[source] = None
-        dockerfile = self._prepared.dockerfile
-        return BuildFacts(
-            definition=converted.definition,
-            dockerfile_name=dockerfile.name,
-            dockerfile=dockerfile.data,
-            config_source=source,
-            arguments=_arguments(self._request),
-            materials=tuple(sorted(found)),
-            manifests=self._resolved.manifests,
-            is_complete=self._prepared.question.context is not None
-            and not reads_folders(converted.definition),
-            builder_platform=Platform.host(),
-            version=__version__,
-            build_id=self._job.id,
-            started_at=self._started_at,
-            finished_at=self._finished_at,
-            vcs=self._vcs,
-            epoch_s=converted.epoch_s,
-            layers=layers,
-        )
-
-    def _config_source(self) -> Material | None:
-        """Where the context came from; a folder of the user has no address."""
-        from builder.attest.materials import materials
-
-        context = self._prepared.question.context
-        if context is None or context.tree is None:
-            return None
-        return next(iter(materials(context.tree, self._resolved)), None)
-
-    @cached_property
-    def _vcs(self) -> dict[str, str]:
-        """Of a context that is a folder; one that was fetched has its commit among the materials."""
-        from builder.engine.vcs import vcs_of
-
-        folder = Path(self._request.context)
-        if self._prepared.question.context is not None or not folder.is_dir():
-            return {}
-        if (self._recorder.environment(_GIT_INFO) or "").lower() in ("0", "f", "false"):
-            return {}
-        return vcs_of(folder, self._prepared.dockerfile.path)
-
-    @cached_property
-    def _resolved(self) -> Resolved:
-        from builder.attest.materials import Resolved
-
-        seen = self._recorder.seen()
-        manifests: dict[Digest, Digest] = {}
-        for source in self._prepared.bridge.resolved():
-            digest = (
-                source.manifest
-                or source.reference.digest
-                or self._manifest(source.reference, source.image.id)
-            )
-            if digest is not None:
-                manifests[source.image.id] = digest
-        return Resolved(
-            manifests=manifests,
-            urls={each.name: each.value for each in seen if each.kind == "url"},
-            commits={each.name: each.value for each in seen if each.kind == "commit"},
-        )
-
-    def _manifest(self, reference: Reference, id: Digest) -> Digest | None:
-        """Under which a registry has an image that was here already."""
-        known = self._engine.images.manifests_of(id)
-        of_repository = [digest for repository, digest in known if repository == reference.repository]
-        return next(iter(of_repository), None)
-
-
-def _arguments(request: BuildRequest) -> dict[str, str]:
-    """What BuildKit's frontend would be given; folders of this machine are not named."""
-    arguments = {f"build-arg:{name}": value for name, value in request.build_args.items()}
-    arguments |= {f"label:{name}": value for name, value in request.labels.items()}
-    for name, place in request.named_contexts.items():
-        is_elsewhere = is_git(place) or is_http(place) or place.startswith("docker-image://")
-        arguments[f"context:{name}"] = place if is_elsewhere else f"local:{name}"
-    if request.target:
-        arguments["target"] = request.target
-    if request.is_cache_ignored:
-        arguments["no-cache"] = ""
-    if request.network:
-        arguments["force-network-mode"] = request.network
-    return arguments
 
 
 def _subjects(folder: str) -> list[Subject]:

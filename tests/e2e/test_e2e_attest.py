@@ -199,6 +199,7 @@ def test_files_get_files(pybuild: Pybuild, project: Path, tmp_path: Path) -> Non
     out = tmp_path / "out"
     pybuild.build(
         project, "--provenance=mode=min,filename=how.json", "--sbom=true", "-o", out,
+        "-f", project / "Dockerfile",
         "-o", f"type=tar,dest={tmp_path}/out.tar,attestation-prefix=said-",
     )  # fmt: skip
     sbom, how = (json.loads((out / name).read_text()) for name in ("sbom.spdx.json", "how.json"))
@@ -207,6 +208,7 @@ def test_files_get_files(pybuild: Pybuild, project: Path, tmp_path: Path) -> Non
     assert _purls(sbom) == _PURLS
     assert digests["var/lib/dpkg/status"] == hashlib.sha256(_STATUS.encode()).hexdigest()
     assert "how.json" not in digests
+    assert str(tmp_path) not in json.dumps(how)
     with tarfile.open(tmp_path / "out.tar") as tar:
         names = set(tar.getnames())
     assert {"said-how.json", "said-sbom.spdx.json", "var/lib/dpkg/status"} < names
