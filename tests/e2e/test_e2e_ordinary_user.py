@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,10 +48,18 @@ def test_the_same_image_as_root(pybuild: Pybuild, user: OrdinaryUser, write: Wri
     """Bit for bit, under another umask: owners, modes, deletions and links are those that steps meant."""
     ours = write(_DOCKERFILE, {"tool": "#!/bin/sh\necho tool\n"})
     theirs = _project(user)
-    mine = pybuild.build(ours, "--rewrite-timestamp", "-t", "made", env=_EPOCH)
-    made = user.build(theirs, "--rewrite-timestamp", "-t", "made", env=_EPOCH, before=lambda: os.umask(0o077))
+    # The base came as an archive, in another form.
+    output = "type=image,force-compression=true"
+    named = ("--rewrite-timestamp", "-t", "made", "--output", output, "--metadata-file")
+    mine = pybuild.build(ours, *named, pybuild.home / "metadata", env=_EPOCH)
+    made = user.build(theirs, *named, user.home / "metadata", env=_EPOCH, before=lambda: os.umask(0o077))
 
     assert made.image == mine.image
+    digests = [
+        json.loads((command.home / "metadata").read_text())["containerimage.digest"]
+        for command in (pybuild, user)
+    ]
+    assert digests[0] == digests[1]
     assert user.build(theirs, "--rewrite-timestamp", env=_EPOCH).steps == {
         name: "CACHED" for name in made.steps if name.startswith("[")
     }

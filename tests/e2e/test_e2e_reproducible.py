@@ -8,6 +8,7 @@ import os
 import shutil
 import tarfile
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -58,16 +59,39 @@ def _project(directory: Path) -> Path:
     return write_project(directory, _PROJECT, files)
 
 
+class _Who(NamedTuple):
+    """Who builds, and on how many processors."""
+
+    umask: int
+    jobs: int
+    processors: int
+    env: dict[str, str]
+
+    def become(self) -> None:
+        os.umask(self.umask)
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: self.processors])
+
+
+_WHO = (
+    _Who(0o022, 1, 1, {"TZ": "UTC", "LANG": "C.UTF-8", "USER": "ann"}),
+    _Who(0o077, 9, 99, {"TZ": "Asia/Kathmandu", "LC_ALL": "tr_TR.UTF-8", "USER": "bob", "COLUMNS": "40"}),
+)
+
+
 def test_same_image_for_everybody(base_store: Path, tmp_path: Path) -> None:
-    """In two folders and two stores, with files of two users, under two umasks: the same manifest."""
+    """In two folders and two stores, by two people in two places of the world: the same manifest."""
     digests, images = [], []
-    for number, umask in enumerate((0o022, 0o077)):
+    for number, who in enumerate(_WHO):
         project = _project(tmp_path / f"a folder {number}" / "project")
         for path in [project, *project.rglob("*")]:
             os.chown(path, number * 1000, number * 1000)
             os.utime(path, (EPOCH + 1000 * (number + 1),) * 2)
+            # As a checkout under that umask leaves it.
+            is_program = path.is_dir() or path.name == "program"
+            path.chmod((0o777 if is_program else 0o666) & ~who.umask)
         pybuild = Pybuild(copy_store(base_store, tmp_path / f"store{number}"), tmp_path / f"home{number}")
-        pybuild.build(project, "-t", "app", "--rewrite-timestamp", env=ENV, before=lambda: os.umask(umask))  # noqa: B023 (called at once)
+        options = ["-t", "app", "--rewrite-timestamp", "--context-modes", "git", "--jobs", str(who.jobs)]
+        pybuild.build(project, *options, env={**ENV, **who.env}, before=who.become)
         archive = pybuild.save("app", tmp_path / f"{number}.tar")
         with tarfile.open(archive) as tar:
             index = tar.extractfile("index.json")
@@ -82,6 +106,21 @@ def test_same_image_for_everybody(base_store: Path, tmp_path: Path) -> None:
     assert {0, 5, EPOCH} == {member.mtime for member in new}
     assert {0} == {member.mtime for member in new if ".wh." in member.name}
     assert f"{EPOCH}\n" == image.text("epoch")
+
+
+def test_modes_of_a_checkout_count(base_store: Path, tmp_path: Path) -> None:
+    """They are the umask's that git had: another one is another image, unless a build is told otherwise."""
+    images = []
+    for mode in (0o644, 0o600):
+        project = write_project(tmp_path / oct(mode), "FROM busybox\nCOPY file /file\n", {"file": "1"})
+        (project / "file").chmod(mode)
+        pybuild = Pybuild(copy_store(base_store, tmp_path / f"store-{mode}"), tmp_path / "home")
+        kept = pybuild.build(project, "--rewrite-timestamp", env=ENV)
+        evened = pybuild.build(project, "--rewrite-timestamp", "--context-modes", "git", env=ENV)
+        images += [kept.image, evened.image]
+
+    assert images[0] != images[2]
+    assert images[0] == images[1] == images[3]
 
 
 def test_epoch_alone_leaves_file_times(pybuild: Pybuild, write: Write, tmp_path: Path) -> None:
