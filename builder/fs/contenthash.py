@@ -7,9 +7,10 @@ Version 1. Every path has a record digest,
 
 mode in octal, sizes in decimal; size counts for regular files, major and minor for devices, the link target
 for symbolic links (else 0 and nothing). ``rest`` is the sha256 of a file's bytes, and for a directory the
-sha256 of its children in byte order, each as ``length ":" name`` and record digest. The root of a tree has a
-fixed mode and owner: no COPY uses them. Names of selected paths, times, inodes, link counts and other xattrs
-are left out; a socket counts as an empty file, which it is copied as.
+sha256 of its children in byte order, each as ``length ":" name`` and record digest. The root of a tree, and a
+directory whose contents are copied, have a fixed mode and owner: no COPY uses them. Names of selected paths,
+times, inodes, link counts and other xattrs are left out; a socket counts as an empty file, which it is copied
+as.
 
 One path is its record digest; what a wildcard found, or several sources, is the sha256 of
 "pybuild-content-1 list" NUL and, for each, ``length ":" relative path`` and record digest.
@@ -94,7 +95,7 @@ class ContentReader:
     """Hashes selected paths of one tree; ``record`` holds the stamps of what it has hashed so far.
 
     With a filter, what it keeps out of the selected directories does not count; with ``has_git_modes``, no
-    more of modes does than Git records.
+    more of modes does than Git records. ``counts_top``: a selected directory has a mode and an owner.
     """
 
     def __init__(
@@ -105,7 +106,9 @@ class ContentReader:
         cache: StatCache | None = None,
         filter: CopyFilter | None = None,
         has_git_modes: bool = False,
+        counts_top: bool = True,
     ) -> None:
+        self._counts_top = counts_top
         self.record: ContentRecord = {}
         self._read_so_far: list[tuple[Entry, bytes]] = []
         self._matches: list[tuple[int, Match]] = []  # with how many paths had been read before
@@ -138,9 +141,11 @@ class ContentReader:
         entry = match.entry
         if self._filter is not None and entry.kind == "dir":
             self._tree = self._filter.below(self._whole, entry.path)
-        return self._directory(entry) if entry.kind == "dir" else self._records([entry])[entry.path]
+        return (
+            self._directory(entry, is_top=True) if entry.kind == "dir" else self._records([entry])[entry.path]
+        )
 
-    def _directory(self, entry: Entry) -> bytes:
+    def _directory(self, entry: Entry, *, is_top: bool = False) -> bytes:
         children = self._tree.children(entry.path)
         digests = self._records([child for child in children if child.kind != "dir"])
         start = len(entry.path) + 1 if entry.path else 0
@@ -152,7 +157,7 @@ class ContentReader:
                 content.update(b"%d:%b%b" % (len(name), name, digest))
         if entry.path:
             self.record[entry.path] = stamp_of(entry)
-        else:
+        if not entry.path or (is_top and not self._counts_top):
             entry = entry._replace(mode=0o755, uid=0, gid=0)
         self._read_so_far.append((entry, b""))
         return self._record(entry, content.digest())

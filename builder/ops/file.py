@@ -122,6 +122,7 @@ class FileOperation:
                 cache=cache,
                 filter=_filter_of(action),
                 has_git_modes=_has_git_modes(result),
+                counts_top=action.keeps_top,
             )
             readers.append(reader)
             digests.append(reader.digest(self._select(tree, action)))

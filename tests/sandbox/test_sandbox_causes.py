@@ -40,8 +40,8 @@ EOF
 RUN cat /note
 """
 FILES = {
-    "src/a.txt": "a", "src/b.txt": "b", "src/run.sh": "echo", "conf/c.ini": "c", "docs/read.md": "d",
-    "other.txt": "o", ".dockerignore": "ignored\n", "ignored/x": "x",
+    "src/a.txt": "a", "src/b.txt": "b", "src/run.sh": "echo", "src/lib/l.txt": "l",
+    "conf/c.ini": "c", "docs/read.md": "d", "other.txt": "o", ".dockerignore": "ignored\n", "ignored/x": "x",
 }  # fmt: skip
 
 # The steps of the project.
@@ -147,14 +147,16 @@ ROWS = {
     "executable": Row(
         mode("src/run.sh", 0o755), {SRC: 'the mode of "src/run.sh" changed: 0644 → 0755', **AFTER_SRC}
     ),
-    "mode of a directory": Row(
-        mode("src", 0o775),
+    "mode of the directory that is copied": Row(mode("src", 0o775)),
+    "mode of a directory below": Row(
+        mode("src/lib", 0o775),
         {
-            SRC: 'the mode of "src" changed: 0755 → 0775, which Git does not record:'
+            SRC: 'the mode of "src/lib" changed: 0755 → 0775, which Git does not record:'
             " --context-modes=git leaves it out",
             **AFTER_SRC,
         },
     ),
+    "owner of the directory that is copied": Row(lambda folder: os.chown(folder / "src", 7, 7)),
     "private, with the modes of Git": Row(
         mode("src/a.txt", 0o640), after={"context_modes": "git"}, before={"context_modes": "git"}
     ),

@@ -63,7 +63,7 @@ def _instruction(old: str, new: str) -> Cause:
 
 def _command(old: KeyInputs, new: KeyInputs, before: _Fields, after: _Fields) -> list[Cause]:
     was, now = _words(before, "args"), _words(after, "args")
-    if was[-1:] == now[-1:]:
+    if was[-1:] == now[-1:] and len(was) > 1 and len(now) > 1:
         return [changed("place", "SHELL", "SHELL", json.dumps(was[:-1]), json.dumps(now[:-1]))]
     if was[:-1] != now[:-1]:
         return [_instruction(text_of(old.name), text_of(new.name))]
