@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from builder.cli.context import opened
+from builder.cli.context import opened, settings_of
 from builder.cli.render.text import counted, one_line
 from builder.cli.system import UnknownFormat
 from builder.cli.tables import ago, size, table
@@ -82,6 +82,7 @@ def prune(
 ) -> None:
     """Give back the room that nobody needs, and say why the rest stays."""
     from builder.core.limits import parse_size
+    from builder.engine.space.emergency import make_first_room
     from builder.engine.space.policy import read_filters
     from builder.engine.space.prune import prune as run
     from builder.engine.space.usage import step_names
@@ -103,6 +104,8 @@ def prune(
         )
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             return
+    if not dry_run:
+        make_first_room(settings_of(context).root)
     with opened(context) as engine:
         texts = step_names(engine)  # now, while all records are there
         pruned = run(engine, policy, is_dry=dry_run)

@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -42,7 +43,9 @@ class Lease:
         self._names: set[str] = set()
         self._shared = -1  # the guard, while any thread is touching something
         self._touching = 0
-        os.write(descriptor, f"{time.time()}\n".encode())
+        # On a full disk whoever makes room must be able to begin; then it began when somebody looks.
+        with contextlib.suppress(OSError):
+            os.write(descriptor, f"{time.time()}\n".encode())
 
     @property
     def names(self) -> frozenset[str]:
@@ -96,9 +99,10 @@ def _read(lock: Path) -> Held | None:
             # Shared: two that look must not look alive to each other.
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            lines = file.read().decode().split("\n")
-            started_at = float(lines[0]) if lines[0] else time.time()
-            return Held(int(lock.name.partition("-")[0]), started_at, frozenset(filter(None, lines[1:])))
+            first, *rest = file.read().decode().split("\n")
+            began = re.fullmatch(r"[0-9]+\.[0-9]+", first)
+            names = frozenset(filter(None, rest if began else [first, *rest]))
+            return Held(int(lock.name.partition("-")[0]), float(first) if began else time.time(), names)
     return None
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -184,6 +186,22 @@ def test_a_full_disk_is_met_once(way: str, small_disk: Pybuild, write: Write) ->
     assert "make room: the disk is full" in outcome.err
     assert outcome.steps["[2/3] RUN echo first > /first"] == "CACHED"
     assert small_disk.run("app", "wc", "-c", "/y").split()[0] == "12000000"
+
+
+def test_prune_on_a_disk_that_is_full_to_the_last_byte(small_disk: Pybuild, write: Write) -> None:
+    """Not even the database can be opened then; what failed steps left is the first room."""
+    context = write("FROM busybox\nRUN head -c 2000000 /dev/urandom > /x; false\n")
+    small_disk.build(context, code=1)
+    small_disk("build", "-q", write("FROM busybox\nRUN head -c 3000000 /dev/urandom > /x\n", name="old"))
+    with contextlib.suppress(OSError), (small_disk.root.parent / "fill").open("wb", buffering=0) as file:
+        while file.write(bytes(4096)):
+            pass
+    assert "error[" in small_disk("images", code=1).err
+
+    small_disk("prune", "-f")
+    disk = os.statvfs(small_disk.root)
+    assert disk.f_bavail * disk.f_frsize > 5_000_000
+    small_disk.build(write("FROM busybox\nRUN echo > /y\n", name="small"))
 
 
 def test_a_disk_that_stays_full_is_a_clear_error(small_disk: Pybuild, write: Write) -> None:

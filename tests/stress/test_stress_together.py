@@ -49,6 +49,8 @@ def test_all_commands_at_once(pybuild: Pybuild, write: Write) -> None:
                 ["rmi", "-f", f"p{n}"],
                 ["save", "-o", contexts[n].parent / f"saved-{chooser.random()}.tar", f"p{n}"],
                 ["images"],
+                ["prune", "-f", *chooser.choice([[], ["--all"]])],
+                ["du", "-v"],
             ]
             words = chooser.choice(choices)
             started.append(pybuild.start(*words))
