@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from layer_trees import Node, build, view
@@ -12,56 +11,8 @@ from layer_trees import Node, build, view
 from builder.fs.apply import apply_layer
 from builder.fs.layer import LayerStats
 from builder.fs.limits import Limits
-from builder.fs.tar import TarMember
-from builder.fs.tarwrite import TarWriter
 from builder.fs.tree import StackedTree
-
-Part = tuple[TarMember, bytes]
-NONE: Mapping[str, bytes] = {}
-
-
-def file(
-    name: str,
-    data: bytes = b"data",
-    mode: int = 0o644,
-    uid: int = 0,
-    gid: int = 0,
-    mtime_ns: int = 0,
-    xattrs: Mapping[str, bytes] = NONE,
-) -> Part:
-    return TarMember(name, "file", mode, uid, gid, len(data), mtime_ns, xattrs=xattrs), data
-
-
-def directory(
-    name: str,
-    mode: int = 0o755,
-    uid: int = 0,
-    gid: int = 0,
-    mtime_ns: int = 0,
-    xattrs: Mapping[str, bytes] = NONE,
-) -> Part:
-    return TarMember(name, "dir", mode, uid, gid, 0, mtime_ns, xattrs=xattrs), b""
-
-
-def symlink(name: str, target: str) -> Part:
-    return TarMember(name, "symlink", 0o777, link=target), b""
-
-
-def hardlink(name: str, target: str) -> Part:
-    return TarMember(name, "hardlink", 0o644, link=target), b""
-
-
-def node(name: str, kind: str, device: tuple[int, int] = (0, 0), mode: int = 0o666) -> Part:
-    return TarMember(name, kind, mode, device=device), b""
-
-
-def archive(parts: Iterable[Part]) -> bytes:
-    written: list[bytes] = []
-    writer = TarWriter(written.append)
-    for member, data in parts:
-        writer.add(member, data)
-    writer.finish()
-    return b"".join(written)
+from tests.support.layers import Part, archive
 
 
 class Ground:

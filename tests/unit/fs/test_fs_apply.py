@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from layer_ground import LOWER, Ground, Part, archive, directory, file, hardlink, node, symlink
+from layer_ground import LOWER, Ground
 from layer_trees import NET_RAW, Node
 
 from builder.fs.apply import apply_layer, clean
 from builder.fs.layer import LayerStats
+from tests.support.layers import Part, archive, directory, file, hardlink, node, symlink
 
 # Owners, devices and trusted attributes take root.
 pytestmark = pytest.mark.sandbox
