@@ -44,13 +44,15 @@ _FOREIGN_TYPE = "application/vnd.buildkit.cacheconfig"
 
 
 class NoSharedCache(PybuildError):
-    """What a --cache-from names is an image, or something else, without a cache that pybuild can read."""
+    """What a --cache-from names is nothing, or something without a cache that pybuild can read."""
 
     kind = Kind.NOT_FOUND
     code = "no-shared-cache"
 
-    def __init__(self, *, is_foreign: bool = False) -> None:
-        if is_foreign:
+    def __init__(self, *, is_foreign: bool = False, is_missing: bool = False) -> None:
+        if is_missing:
+            super().__init__("nothing has that name", hint="--cache-to writes it, after the first build")
+        elif is_foreign:
             super().__init__(
                 "it holds a cache of BuildKit, whose records pybuild cannot use",
                 hint="export one with pybuild: --cache-to under another name",

@@ -25,6 +25,7 @@ from builder.core.descriptor import INDEXES, MANIFESTS, OCI_INDEX, Descriptor
 from builder.core.digest import Digest, DigestMismatch, InvalidDigest
 from builder.core.errors import Kind, PybuildError
 from builder.core.job import Cancel
+from builder.core.reference import DEFAULT_TAG
 
 _NAME = "org.opencontainers.image.ref.name"
 _LARGEST_DOCUMENT = 8 << 20
@@ -60,7 +61,10 @@ class FolderRemote:
 
     def manifest(self, name: str, cancel: Cancel) -> RemoteManifest | None:
         """See CacheRemote."""
-        entries = [entry for entry in self._index() if _is_meant(entry, name)]
+        listed = self._index()
+        entries = [entry for entry in listed if _is_meant(entry, name)]
+        if not entries and name == DEFAULT_TAG and len(listed) == 1 and not _name_of(listed[0]):
+            entries = listed  # as tools write it that were given no name
         if not entries:
             return None
         entry = entries[-1]
@@ -191,6 +195,9 @@ class FolderRemote:
 
 
 def _is_meant(entry: dict[str, Any], name: str) -> bool:
+    return entry.get("digest") == name if name.startswith("sha256:") else _name_of(entry) == name
+
+
+def _name_of(entry: dict[str, Any]) -> object:
     annotations = entry.get("annotations")
-    names = annotations.get(_NAME) if isinstance(annotations, dict) else None
-    return entry.get("digest") == name if name.startswith("sha256:") else names == name
+    return annotations.get(_NAME) if isinstance(annotations, dict) else None

@@ -16,6 +16,8 @@ from builder.store.interface import ContentStore, Snapshotter
 class ImportedCache:
     """``lineages(key)`` are those of the build's steps with that key: a record must have one of them.
 
+    Results that were made before ``oldest``, in epoch seconds, are not there.
+
     ``warns`` is told why a record is not used. ``find`` is called by one thread at a time.
     """
 
@@ -28,6 +30,8 @@ class ImportedCache:
         lineages: Callable[[Digest], Collection[Lineage]],
         warns: Callable[[str], None],
         cancel: Cancel,
+        *,
+        oldest: float = 0.0,
     ) -> None:
         self.document = document
         self.remote = remote
@@ -36,13 +40,14 @@ class ImportedCache:
         self._lineages = lineages
         self._warns = warns
         self._cancel = cancel
+        self._oldest = oldest
         self._memos = {(memo.source, memo.selector): memo.content for memo in document.memos}
         self._refused: set[Digest] = set()
 
     def find(self, key: Digest) -> CacheRecord | None:
         """The record of a key, with its result among the store's snapshots, as pulled layers are."""
         shared = self.document.records.get(key)
-        if shared is None or key in self._refused:
+        if shared is None or key in self._refused or self._is_too_old(shared.result):
             return None
         name = self._place(key, shared.result)
         if name is None:
@@ -58,6 +63,10 @@ class ImportedCache:
         """What CacheBackend.memos says."""
         wanted = set(sources)
         return [memo for memo in self.document.memos if memo.source in wanted]
+
+    def _is_too_old(self, result: Digest | None) -> bool:
+        layer = self.document.layers.get(result) if result is not None else None
+        return layer is not None and layer.created_at < self._oldest
 
     def _place(self, key: Digest, result: Digest | None) -> str | None:
         for lineage in self._lineages(key):

@@ -23,7 +23,7 @@ def read_caches(
     """
     top = remote.manifest(name, cancel)
     if top is None:
-        raise NoSharedCache
+        raise NoSharedCache(is_missing=True)
     documents = []
     for manifest in _manifests(remote, top, platforms, cancel):
         if manifest.config.size > LARGEST_CONFIG:

@@ -213,7 +213,7 @@ def build(
         outputs=read.outputs,
         attestations=read_attest(given),
         described_provenance=described_provenance(os.environ, is_described=metadata_file is not None),
-        sharing=read_sharing(cache_from, cache_to),
+        sharing=read_sharing(cache_from, cache_to, request.build_args),
     )
     if check:
         from builder.cli.check import report

@@ -47,13 +47,20 @@ class InvalidCacheOption(PybuildError):
     code = "invalid-cache-option"
 
 
-def read_sharing(sources: Sequence[str] | None, targets: Sequence[str] | None) -> SharingOptions:
-    """Raises InvalidCacheOption, InvalidReference, InvalidDigest, UnknownCompression, Unsupported."""
+def read_sharing(
+    sources: Sequence[str] | None, targets: Sequence[str] | None, arguments: Mapping[str, str] = {}
+) -> SharingOptions:
+    """Docker's build argument for an inline cache counts as one.
+
+    Raises InvalidCacheOption, InvalidReference, InvalidDigest, UnknownCompression, Unsupported.
+    """
     from builder.engine.sharing.options import SharingOptions
 
+    texts = list(targets or ())
+    if arguments.get("BUILDKIT_INLINE_CACHE", "").lower() in ("1", "t", "true"):
+        texts.append("type=inline")
     return SharingOptions(
-        sources=tuple(_source(text) for text in sources or ()),
-        targets=tuple(_target(text) for text in targets or ()),
+        sources=tuple(_source(text) for text in sources or ()), targets=tuple(map(_target, texts))
     )
 
 

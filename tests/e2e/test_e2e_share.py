@@ -253,7 +253,7 @@ def test_cache_that_cannot_be_used_is_a_warning(
             registry.push_image("cache", "main", [b""], {MEMBER: {"layers": 1}})
             expected = "the cache cannot be used"
         case _:
-            expected = "it holds no cache"
+            expected = "nothing has that name"
     outcome = twin.build(project, "--cache-from", cache)
 
     assert len(ran(outcome)) == 1

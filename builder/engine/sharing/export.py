@@ -146,7 +146,7 @@ class _Export:
     def _collect(self) -> None:
         sharing = self._sharing
         wanted = {
-            key: sharing.lineages[vertex].base
+            key: sharing.lineages[vertex]
             for vertex, key in sharing.steps.items()
             if self._target.mode == "max" or vertex in sharing.final
         }
@@ -154,13 +154,13 @@ class _Export:
         chains = {}
         for key, record in found.items():
             if record.result_id and self._engine.snapshots.is_intact(record.result_id):
-                chains[key] = self._above(record.result_id, wanted[key])
+                chains[key] = self._above(record.result_id, wanted[key].base)
         for chain in chains.values():
             for snapshot in chain:
                 self._layers.prefetch(snapshot.name)
         seconds, room = _seconds_by_key(sharing, self._steps), _MOST_INPUTS
         for key, chain in sorted(chains.items()):
-            top = self._base_chain(key)
+            top = wanted[key].base_chain
             for snapshot in chain:
                 top = self._add(top, snapshot)
             inputs = found[key].inputs if len(found[key].inputs) <= room else b""
@@ -206,10 +206,6 @@ class _Export:
         """The layers of a result, without those of the image that it stands on."""
         snapshots = self._engine.snapshots
         return snapshots.chain(name)[len(snapshots.chain(base)) :]
-
-    def _base_chain(self, key: Digest) -> Digest | None:
-        sharing = self._sharing
-        return next(sharing.lineages[vertex].base_chain for vertex, k in sharing.steps.items() if k == key)
 
     def _add(self, parent: Digest | None, snapshot: Snapshot) -> Digest:
         options = self._target.pack

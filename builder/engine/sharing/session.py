@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -206,6 +207,7 @@ class Sharing:
             message = f'a record of the cache "{remote.place}" is not used: {text}'
             self.job.progress.emit(Warned(message, None, None))
 
+        max_age_s = self.engine.cache.max_age_s
         return ImportedCache(
             document,
             remote,
@@ -214,6 +216,7 @@ class Sharing:
             self._lineages_of,
             warns,
             self.job.cancel,
+            oldest=0.0 if max_age_s is None else time.time() - max_age_s,
         )
 
     def _lineages_of(self, key: Digest) -> Collection[Lineage]:

@@ -12,13 +12,12 @@ _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
 # Read by the engine, wherever they come from; an ARG for them is optional.
 _ENGINE_NAMES = (
     "SOURCE_DATE_EPOCH", "BUILDKIT_CACHE_MOUNT_NS", "BUILDKIT_CONTEXT_KEEP_GIT_DIR",
-    "BUILDKIT_DOCKERFILE_CHECK", "BUILDKIT_SANDBOX_HOSTNAME", "BUILDKIT_SBOM_SCAN_CONTEXT",
-    "BUILDKIT_SBOM_SCAN_STAGE", "BUILDKIT_SYNTAX",
+    "BUILDKIT_DOCKERFILE_CHECK", "BUILDKIT_INLINE_CACHE", "BUILDKIT_SANDBOX_HOSTNAME",
+    "BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE", "BUILDKIT_SYNTAX",
 )  # fmt: skip
 # Of BuildKit's, those that change nothing here, and why.
 _EFFECTLESS = {
     "BUILDKIT_BUILD_NAME": "builds have no names here",
-    "BUILDKIT_INLINE_CACHE": "images carry no cache records",
     "BUILDKIT_MULTI_PLATFORM": "the result is one image, not an index",
 }
 # ARG can declare them, and no step's environment gets them.

@@ -169,7 +169,7 @@ def test_cache_of_buildkit_as_an_index() -> None:
 
     with pytest.raises(NoSharedCache, match="BuildKit"):
         read_caches(remote, "main", [Platform("linux", "amd64")], cancel)
-    with pytest.raises(NoSharedCache, match="holds no cache"):
+    with pytest.raises(NoSharedCache, match="nothing has that name"):
         read_caches(remote, "nothing", [Platform("linux", "amd64")], cancel)
 
 

@@ -140,6 +140,22 @@ def test_layers_that_can_be_fetched_later_are_not_fetched(scene: Scene) -> None:
     assert scene.store.snapshots.origin(record.result_id) == "registry.invalid/cache"
 
 
+def test_old_result_is_a_miss(scene: Scene) -> None:
+    """As a record of the store is that is older than it may be; nobody is warned."""
+    lineage = Lineage(scene.base, scene.base_chain, 2)
+    document = scene.imported(scene.upper.chain_id, lineage).document
+
+    def found(oldest: float) -> CacheRecord | None:
+        return ImportedCache(
+            document, scene.remote, scene.store.snapshots, scene.store.content, lambda key: [lineage],
+            scene.warnings.append, Cancel(), oldest=oldest,
+        ).find(KEY)  # fmt: skip
+
+    assert found(scene.upper.created_at + 1) is None
+    assert found(scene.upper.created_at) is not None
+    assert scene.warnings == []
+
+
 # -- the store's cache with shared ones behind it ------------------------------------------------------------
 
 

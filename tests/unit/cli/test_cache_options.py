@@ -61,6 +61,20 @@ def test_targets() -> None:
     assert not target("type=registry,ref=a,oci-mediatypes=false").pack.is_oci
 
 
+def test_mounts() -> None:
+    """By their ids, one after the other or each by itself; all is all."""
+    assert target("type=local,dest=/c,mounts=npm,pip,mode=max").mounts == ("npm", "pip")
+    assert target('type=local,dest=/c,"mounts=npm,pip"').mounts == ("npm", "pip")
+    assert target("type=local,dest=/c,mounts=npm,mounts=/root/.cache").mounts == ("npm", "root/.cache")
+    assert target("type=local,dest=/c,mode=max,mounts=npm,all").has_all_mounts
+
+
+@pytest.mark.parametrize(("value", "is_inline"), [("1", True), ("true", True), ("0", False), ("", False)])
+def test_argument_for_an_inline_cache(value: str, is_inline: bool) -> None:
+    """As Docker has it where there are no other caches."""
+    assert read_sharing(None, None, {"BUILDKIT_INLINE_CACHE": value}).is_inline == is_inline
+
+
 @pytest.mark.parametrize(
     ("option", "text", "code", "said"),
     [

@@ -635,9 +635,9 @@ def test_wrong_triggers(trigger: str, code: str) -> None:
         ),
         (
             "FROM busybox",
-            {"BUILDKIT_INLINE_CACHE": "1", "BUILDKIT_NEW": "1"},
+            {"BUILDKIT_BUILD_NAME": "1", "BUILDKIT_INLINE_CACHE": "1", "BUILDKIT_NEW": "1"},
             [
-                'the build argument "BUILDKIT_INLINE_CACHE" has no effect',
+                'the build argument "BUILDKIT_BUILD_NAME" has no effect',
                 "one or more build args were not consumed: BUILDKIT_NEW",
             ],
         ),
