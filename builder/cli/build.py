@@ -52,7 +52,6 @@ from builder.cli.step_options import (
     Ulimits,
 )
 from builder.core.errors import Kind, PybuildError, Unsupported
-from builder.core.platform import Platform
 
 if TYPE_CHECKING:  # --help does without
     from builder.engine.build import BuildSource
@@ -321,9 +320,3 @@ def choice(option: str, value: str, choices: Sequence[str], aliases: Mapping[str
     if value not in choices:
         raise InvalidOption(f'{option} cannot be "{value}"', hint=f"it is one of {', '.join(choices)}")
     return value
-
-
-def platforms_of(given: Sequence[str]) -> tuple[Platform, ...]:
-    """In the order in which they are named, each once. Raises InvalidPlatform."""
-    names = (name for text in given for name in text.split(",") if name.strip())
-    return tuple(dict.fromkeys(Platform.parse(name) for name in names))

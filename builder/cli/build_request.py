@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from builder.cli.build import EPOCH, InvalidOption, build_args_of, choice, platforms_of
+from builder.cli.build import EPOCH, InvalidOption, build_args_of, choice
 from builder.cli.build_session import read_secrets, read_ssh
+from builder.cli.platforms import wanted_platforms
 from builder.cli.step_values import ArgumentFileNotFound, limits_of, lines_of, names_of, settings_of
 from builder.core.limits import parse_time
 from builder.engine.build import DEFAULT_PARALLELISM, BuildRequest
@@ -42,7 +43,7 @@ def request_of(given: Mapping[str, Any], recorder: Recorder) -> BuildRequest:
         labels=_pairs(get("labels") or ()),
         pull=pull,
         network=_network(get("network")),
-        platforms=platforms_of(get("platform") or ()),
+        platforms=wanted_platforms(get("platform") or (), os.environ),
         context_modes=_context_modes(get("context_modes")),
         is_cache_ignored=bool(get("no_cache")),
         uncached_stages=names_of(get("no_cache_filter")),

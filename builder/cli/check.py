@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from builder.cli.build import build_args_of, choice, platforms_of
+from builder.cli.build import build_args_of, choice
 from builder.cli.context import opened
 from builder.cli.failures import WithSource
+from builder.cli.platforms import wanted_platforms
 
 if TYPE_CHECKING:
     from builder.engine.build import BuildRequest
@@ -50,7 +51,7 @@ def check(
         file=file,
         target=target,
         build_args=build_args_of(build_args or (), recorder.environment),
-        platforms=platforms_of(platform or ()),
+        platforms=wanted_platforms(platform or (), os.environ),
     )
     report(context, request, recorder, choice("--format", format, FORMATS, {}))
 

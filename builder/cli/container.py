@@ -59,6 +59,9 @@ def run(
     pull: Annotated[
         str, typer.Option("--pull", metavar="WHEN", help="missing (default), always or never.")
     ] = "missing",
+    platform: Annotated[
+        str | None, typer.Option("--platform", metavar="OS/ARCH", help="The image for another platform.")
+    ] = None,
     add_host: AddHost = None,
     ulimits: Ulimits = None,
     shm_size: ShmSize = None,
@@ -96,6 +99,7 @@ def run(
         name=name,
         hostname=hostname,
         pull=pull,
+        platform=platform,
         add_host=add_host or [],
         ulimits=ulimits or [],
         shm_size=shm_size,

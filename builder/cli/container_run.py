@@ -7,6 +7,7 @@ import sys
 from typing import NamedTuple
 
 from builder.cli.context import opened_with, rendered
+from builder.cli.platforms import wanted_platform
 from builder.cli.render.base import Renderer
 from builder.cli.settings import Settings
 from builder.core.errors import Kind, PybuildError, Unsupported
@@ -38,6 +39,7 @@ class RunValues(NamedTuple):
     name: str | None = None
     hostname: str | None = None
     pull: str = "missing"
+    platform: str | None = None
     add_host: list[str] = []  # noqa: RUF012 (never changed)
     ulimits: list[str] = []  # noqa: RUF012 (never changed)
     shm_size: str | None = None
@@ -110,6 +112,7 @@ def execute(settings: Settings, values: RunValues) -> int:
                 is_removed=values.remove,
                 is_interactive=values.interactive,
                 pull=values.pull,  # type: ignore[arg-type]  # checked above
+                platform=wanted_platform(values.platform, os.environ),
                 environ=os.environ,
             )
     except PybuildError as error:

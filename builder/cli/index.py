@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from builder.cli.build import InvalidOption, platforms_of
+from builder.cli.build import InvalidOption
 from builder.cli.context import opened, rendered
+from builder.cli.platforms import platforms_of
 from builder.core.reference import Reference
 
 if TYPE_CHECKING:

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from builder.cli.build import InvalidOption, build_args_of, platforms_of
+from builder.cli.build import InvalidOption, build_args_of
 from builder.cli.context import opened
 from builder.cli.failures import WithSource
+from builder.cli.platforms import wanted_platforms
 
 
 def lock(
@@ -49,7 +50,7 @@ def lock(
         file=file,
         target=target,
         build_args=build_args_of(build_args or (), recorder.environment),
-        platforms=platforms_of(platform or ()),
+        platforms=wanted_platforms(platform or (), os.environ),
     )
     try:
         with opened(context) as engine:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from builder.cli.content_trust import DisableContentTrust, refuse_content_trust
 from builder.cli.context import opened, rendered
+from builder.cli.platforms import wanted_platform
 from builder.core.platform import Platform
 from builder.core.reference import Reference
 
@@ -31,7 +33,7 @@ def pull(
     from builder.engine.pull import pull as pull_image
 
     refuse_content_trust(is_disabled=disable_content_trust)
-    wanted = Platform.parse(platform) if platform else Platform.host()
+    wanted = wanted_platform(platform, os.environ) or Platform.host()
     with rendered("quiet" if quiet else "auto") as renderer, opened(context, renderer) as engine:
         pulled = [(name, pull_image(engine, name, wanted, all_tags=all_tags)) for name in names]
     for name, images in pulled:

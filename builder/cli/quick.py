@@ -34,6 +34,7 @@ RUN_OPTIONS = {
     "-h": ("hostname", "value"),
     "--hostname": ("hostname", "value"),
     "--pull": ("pull", "value"),
+    "--platform": ("platform", "value"),
     "--add-host": ("add_host", "list"),
     "--ulimit": ("ulimits", "list"),
     "--shm-size": ("shm_size", "value"),

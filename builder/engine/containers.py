@@ -36,9 +36,15 @@ def run(
     is_interactive: bool,
     pull: PullPolicy,
     environ: Mapping[str, str],
+    platform: Platform | None = None,
 ) -> int:
-    """Start a container, attach the caller's streams, and give back its exit code."""
-    image, config = _image(engine, image_name, pull)
+    """Start a container, attach the caller's streams, and give back its exit code.
+
+    Raises CannotEmulate for a ``platform`` whose programs do not run here.
+    """
+    image, config = _image(engine, image_name, pull, platform)
+    if platform is not None:
+        _check_executable(platform)
     engine.bring_layers(image.snapshot)
     store = ContainerStore(engine.state, engine.database)
     container = store.create(
@@ -102,16 +108,27 @@ def _run_process(
     return code
 
 
-def _image(engine: Engine, name: str, pull: PullPolicy) -> tuple[Image, ImageConfig]:
-    """By name, from a registry if need be; else by id."""
+def _image(
+    engine: Engine, name: str, pull: PullPolicy, platform: Platform | None
+) -> tuple[Image, ImageConfig]:
+    """By name, from a registry if need be; else by id. ``platform`` None: whatever the name means here."""
     if pull != "always":
         with contextlib.suppress(ImageNotFound):
             image = engine.images.find(name)
-            return image, ImageConfig.from_json(engine.content.read(image.id))
+            config = ImageConfig.from_json(engine.content.read(image.id))
+            if platform is None or platform.matches(config.platform):
+                return image, config
     source = engine.sources.resolve(
-        Reference.parse(name).with_default_tag(), Platform.host(), pull, engine.job
+        Reference.parse(name).with_default_tag(), platform or Platform.host(), pull, engine.job
     )
     return source.image, source.config
+
+
+def _check_executable(platform: Platform) -> None:
+    from builder.sandbox.emulation import CannotEmulate, can_execute
+
+    if not can_execute(platform):
+        raise CannotEmulate(platform, "the container")
 
 
 def _hostname(options: RunOptions, container: Container) -> str:

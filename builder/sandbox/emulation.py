@@ -26,10 +26,10 @@ class CannotEmulate(PybuildError):
     kind = Kind.UNAVAILABLE
     code = "cannot-emulate"
 
-    def __init__(self, platform: Platform) -> None:
+    def __init__(self, platform: Platform, what: str = "RUN") -> None:
         qemu = _ELF[platform.architecture][3] if platform.architecture in _ELF else platform.architecture
         super().__init__(
-            f"this machine executes no programs for {platform}, and RUN needs that",
+            f"this machine executes no programs for {platform}, and {what} needs that",
             hint=f"install qemu-user-static, a package that registers qemu-{qemu} with flag F in {_BINFMT}",
         )
         self.platform = platform

@@ -96,12 +96,13 @@ class LocalImageStore:
 
     def platforms_of(self, reference: Reference) -> list[Image]:
         """See ImageStore."""
-        rows = self._database.rows(
-            "SELECT id, snapshot, created_at FROM platforms JOIN images ON id = image"
-            " WHERE name = ? ORDER BY position",
-            (_name(reference),),
-        )
-        return [_image(row) for row in rows]
+        with self._lease.touching():
+            rows = self._database.rows(
+                "SELECT id, snapshot, created_at FROM platforms JOIN images ON id = image"
+                " WHERE name = ? ORDER BY position",
+                (_name(reference),),
+            )
+            return [self._held(row) for row in rows]
 
     def parts(self) -> dict[Digest, list[str]]:
         """See ImageStore."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -235,6 +236,31 @@ def test_check_and_lock_look_at_every_platform(
     (project / "Dockerfile").write_text("FROM scratch\nCOPPY a /\n")
     assert pybuild("check", *_PLATFORMS, project, code=1).out.count("error[") == 1
     assert "error[unsupported]" in pybuild("verify", *_PLATFORMS, project, code=1).err
+
+
+def test_platforms_that_nothing_emulates(pybuild: Pybuild, write: Write) -> None:
+    """Each that a RUN is for is named before anything runs; without RUN it is built, and not run."""
+    odd = ("--platform", f"{Platform.host()},linux/pdp11,linux/vax")
+    project = write("FROM --platform=$BUILDPLATFORM busybox AS base\nFROM scratch\nCOPY --from=base / /\n")
+    pybuild.build(project, *odd, "-t", "odd")
+    (project / "Dockerfile").write_text((project / "Dockerfile").read_text() + "RUN touch /x\n")
+    failed = pybuild.build(project, *odd, code=1)
+
+    assert pybuild.run("odd", "uname", "-m") == f"{os.uname().machine}\n"
+    assert "linux/vax" in pybuild("run", "--rm", "--platform", "linux/vax", "odd", "true", code=125).err
+    assert failed.err.count("error[cannot-emulate]") == 2
+    assert "Dockerfile:4" in failed.err
+    assert "qemu-user-static" in failed.err
+    assert not [state for state in failed.steps.values() if state == "DONE"]
+
+
+def test_default_platform_of_the_environment(pybuild: Pybuild, project: Path) -> None:
+    """As Docker's client reads it; an option counts more."""
+    environment = {"DOCKER_DEFAULT_PLATFORM": "linux/arm64"}
+    pybuild.build(project, "-t", "one", env=environment)
+    pybuild.build(project, "-t", "two", "--platform", "linux/amd64", env=environment)
+
+    assert [pybuild.inspect(name)["Architecture"] for name in ("one", "two")] == ["arm64", "amd64"]
 
 
 def _tar(text: str) -> bytes:
