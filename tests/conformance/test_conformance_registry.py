@@ -200,3 +200,40 @@ def test_logins_of_others(way: str, pybuild: Pybuild, write: Write, tmp_path: Pa
 def _this_platform(pybuild: Pybuild) -> dict[str, str]:
     found = pybuild.inspect("ours:1")
     return {"os": found["Os"], "architecture": found["Architecture"]}
+
+
+def test_index_round_trip(pybuild: Pybuild, write: Write, tmp_path: Path) -> None:
+    """skopeo copies ours whole, one platform of it unpacks with umoci, and what it pushes is merged."""
+    with serving("htpasswd", tmp_path / "registry") as server:
+        name = f"{server.host}/team/app:1"
+        project = write("FROM scratch\nARG TARGETARCH\nLABEL arch=$TARGETARCH\nCOPY a /a\n", {"a": "a\n"})
+        ready(pybuild, server)
+        pybuild.build(project, "--platform", "linux/amd64,linux/arm64", "-t", name, "--push")
+        raw = pybuild("index", "inspect", "--raw", name).out
+        tool("skopeo", "copy", "--all", *server.skopeo("src"), f"docker://{name}", f"oci:{tmp_path}/all:1")
+        tool(
+            "skopeo",
+            "--override-arch",
+            "arm64",
+            "copy",
+            *server.skopeo("src"),
+            f"docker://{name}",
+            f"oci:{tmp_path}/arm:1",
+        )
+        (copied,) = json.loads((tmp_path / "all/index.json").read_text())["manifests"]
+        tool("umoci", "unpack", "--image", f"{tmp_path}/arm:1", tmp_path / "bundle")
+
+        assert copied["digest"] == f"sha256:{hashlib.sha256(raw.encode()).hexdigest()}"
+        assert (tmp_path / "bundle/rootfs/a").read_text() == "a\n"
+
+        for architecture in ("amd64", "arm64"):
+            target = f"docker://{server.host}/theirs/{architecture}:1"
+            pick = ["--override-arch", architecture, "copy"]
+            tool("skopeo", *pick, *server.skopeo("dest"), f"oci:{tmp_path}/all:1", target)
+        theirs = [f"{server.host}/theirs/{architecture}:1" for architecture in ("amd64", "arm64")]
+        pybuild("index", "create", "-t", f"{server.host}/merged:1", *theirs)
+        assert pybuild("index", "inspect", "--raw", f"{server.host}/merged:1").out == raw
+
+        other = ready(Pybuild(tmp_path / "other", tmp_path / "other-home"), server)
+        other("pull", "--platform", "arm64", f"{server.host}/merged:1")
+        assert other.inspect(f"{server.host}/merged:1")["Config"]["Labels"] == {"arch": "arm64"}

@@ -111,6 +111,28 @@ def test_outputs_are_valid(compression: str, pybuild: Pybuild, write: Write, tmp
     test_documents_are_valid(tmp_path / "made")
 
 
+def test_index_of_several_platforms_is_valid(pybuild: Pybuild, write: Write, tmp_path: Path) -> None:
+    """With annotations, variants, and all that it leads to."""
+    project = write("FROM scratch\nCOPY . /\nARG TARGETARCH\nLABEL arch=$TARGETARCH\n")
+    pybuild.build(
+        project, "--platform", "linux/amd64,linux/arm64,linux/arm/v7", "-t", "made:v1",
+        "-o", f"type=oci,tar=false,dest={tmp_path}/made", "--annotation", "index,manifest-descriptor:a=b",
+    )  # fmt: skip
+    (top,) = json.loads((tmp_path / "made/index.json").read_text())["manifests"]
+    index = json.loads(_blob(tmp_path / "made", top))
+    _check("content-descriptor.json", top)
+    _check("image-index-schema.json", index)
+
+    assert len(index["manifests"]) == 3
+    for entry in index["manifests"]:
+        manifest = json.loads(_blob(tmp_path / "made", entry))
+        config = json.loads(_blob(tmp_path / "made", manifest["config"]))
+        _check("content-descriptor.json", entry)
+        _check("image-manifest-schema.json", manifest)
+        _check("config-schema.json", config)
+        assert {key: config[key] for key in entry["platform"]} == entry["platform"]
+
+
 def test_attested_images_are_valid(pybuild: Pybuild, write: Write, tmp_path: Path) -> None:
     """The index, both manifests and both configs."""
     output = f"type=oci,tar=false,dest={tmp_path}/made"
