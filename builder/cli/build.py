@@ -23,7 +23,6 @@ from builder.cli.output_options import (
     OutputTexts,
     Push,
     read_outputs,
-    write_metadata,
 )
 from builder.cli.render.base import Renderer
 from builder.cli.render.text import counted
@@ -187,6 +186,7 @@ def build(
 ) -> None:
     """Build an image from a Dockerfile."""
     given = dict(locals())
+    from builder.cli.build_files import forget_image_id, write_image_id, write_metadata
     from builder.cli.build_request import request_of
     from builder.cli.trace import traced
     from builder.engine.build import BuildSource
@@ -214,6 +214,8 @@ def build(
         described_provenance=described_provenance(os.environ, is_described=metadata_file is not None),
         sharing=read_sharing(cache_from, cache_to, request.build_args),
     )
+    if iidfile is not None and not check:
+        forget_image_id(iidfile)
     if check:
         from builder.cli.check import report
 
@@ -227,9 +229,9 @@ def build(
         limits = read_limits(engine.config, keep_storage=keep_storage, cache_ttl=cache_ttl)
         outcome = with_room(engine, limits, lambda: run_build(engine, request, recorder, source, renderer))
     if iidfile is not None:
-        iidfile.write_text(str(outcome.image))
+        write_image_id(iidfile, outcome.image)
     if metadata_file is not None:
-        write_metadata(metadata_file, outcome)
+        write_metadata(metadata_file, outcome, renderer.warnings, os.environ)
     if quiet or progress == "quiet":
         if not read.takes_stdout:
             print(outcome.image)

@@ -1,8 +1,7 @@
-"""The options of `build` about what it leaves: `--output` and its shorthands, and files about the image."""
+"""The options of `build` about what it leaves: `--output` and its shorthands."""
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,6 @@ from builder.core.suggest import did_you_mean
 
 if TYPE_CHECKING:  # a command that only shows its help does without
     from builder.core.reference import Reference
-    from builder.engine.build import BuildOutcome
     from builder.engine.outputs import Output, Outputs
 
 OutputTexts = Annotated[
@@ -118,14 +116,6 @@ def read_outputs(
     if found.takes_stdout and sys.stdout.isatty():
         raise InvalidOutput("an archive would make no sense on a terminal", hint="use dest=FILE, or a pipe")
     return found
-
-
-def write_metadata(file: Path, outcome: BuildOutcome) -> None:
-    """The document of `--metadata-file`."""
-    from builder.engine.outputs import describe, write_document
-
-    document = {**describe(outcome.exported, outcome.image, outcome.id), **outcome.provenances}
-    write_document(file, json.dumps(document, indent=2, sort_keys=True) + "\n")
 
 
 def _pushed(items: list[Output]) -> list[Output]:

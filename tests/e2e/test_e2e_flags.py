@@ -164,12 +164,15 @@ def test_quiet(pybuild: Pybuild, write: Write) -> None:
 
 
 def test_iidfile(pybuild: Pybuild, write: Write, tmp_path: Path) -> None:
-    """--iidfile gets the id; a failed build writes none."""
+    """--iidfile gets the id; a failed build writes none, and leaves none of another build."""
     done = pybuild.build(write(_DOCKERFILE), "--iidfile", tmp_path / "iid")
-    pybuild.build(write("FROM busybox\nRUN exit 5\n"), "--iidfile", tmp_path / "none", code=1)
-
     assert done.image == (tmp_path / "iid").read_text()
-    assert not (tmp_path / "none").exists()
+    pybuild.build(write("FROM busybox\nRUN exit 5\n"), "--iidfile", tmp_path / "iid", code=1)
+
+    assert not (tmp_path / "iid").exists()
+    failed = pybuild.build(write(_DOCKERFILE), "--iidfile", tmp_path / "no/iid", code=1)
+    assert "error[invalid-output]" in failed.err
+    assert failed.steps == {}
 
 
 def test_platform(pybuild: Pybuild, write: Write, tmp_path: Path) -> None:

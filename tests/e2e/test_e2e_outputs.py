@@ -6,9 +6,12 @@ import gzip
 import io
 import json
 import os
+import random
+import re
 import stat
 import subprocess
 import tarfile
+from base64 import b64decode
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,7 @@ import pytest
 from builder.core.digest import Digest
 from tests.support.cli import Pybuild, program
 from tests.support.engine_api import FakeDaemon, serving
+from tests.support.faults import strace
 from tests.support.images import read_archive
 from tests.support.registry import FakeRegistry
 from tests.support.stores import Write
@@ -150,6 +154,25 @@ def test_failures_leave_what_was_there(pybuild: Pybuild, write: Write, project: 
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
 
 
+def test_a_build_of_nothing_new_writes_next_to_nothing(
+    pybuild: Pybuild, write: Write, tmp_path: Path
+) -> None:
+    """To the store and to what it leaves: a few rows and documents, though the image has many megabytes."""
+    project = write("FROM busybox\nCOPY big /\n", {"big": random.Random(1).randbytes(8 << 20)})
+    layout, log = tmp_path / "layout", tmp_path / "log"
+    outputs = ("-t", "made", "-o", f"type=oci,tar=false,dest={layout}", "-o", "type=image,compression=zstd")
+    pybuild.build(project, *outputs)
+    calls = "write,pwrite64,writev,pwritev,copy_file_range,sendfile,ftruncate"
+    pybuild.build(project, *outputs, prefix=strace("-y", "-o", str(log), "-e", f"trace={calls}"))
+    done = re.findall(r"\([0-9]+<([^>]*)>.* = ([0-9]+)$", log.read_text(), flags=re.MULTILINE)
+    written = [
+        (path, int(size)) for path, size in done if path.startswith((str(pybuild.root), str(tmp_path)))
+    ]
+
+    assert sum(size for _, size in written) < 256 << 10
+    assert not any("blobs/sha256" in path for path, _ in written)
+
+
 def test_cacheonly(pybuild: Pybuild, project: Path) -> None:
     """The steps are there for the next build; an image is not."""
     pybuild.build(project, "-t", "made", "-o", "type=cacheonly")
@@ -180,6 +203,20 @@ def test_push_with_metadata(pybuild: Pybuild, other: Pybuild, project: Path, tmp
         assert json.loads(raw)["annotations"] == {"org.test": "x"}
         other("pull", name)
         assert other.run(name, "cat", "/b") == "b\n"
+
+
+def test_metadata_has_warnings_if_asked(pybuild: Pybuild, write: Write, tmp_path: Path) -> None:
+    """As BuildKit writes them, when buildx's variable says so."""
+    project, about = write("FROM busybox\nWORKDIR there\n"), tmp_path / "about.json"
+    pybuild.build(project, "--metadata-file", about)
+    assert "buildx.build.warnings" not in json.loads(about.read_text())
+    pybuild.build(project, "--metadata-file", about, env={"BUILDX_METADATA_WARNINGS": "1"})
+    (warning,) = json.loads(about.read_text())["buildx.build.warnings"]
+
+    assert b64decode(warning["short"]).startswith(b"WorkdirRelativePath: ")
+    assert warning["url"].endswith("/rule/workdir-relative-path/")
+    assert warning["sourceInfo"]["filename"] == "Dockerfile"
+    assert warning["range"][0]["start"]["line"] == 2
 
 
 def test_push_of_estargz(pybuild: Pybuild, other: Pybuild, project: Path, tmp_path: Path) -> None:

@@ -85,6 +85,12 @@ class Renderer:
             return list(self._failed)
 
     @property
+    def warnings(self) -> list[Warned]:
+        """All of them, in the order in which they came."""
+        with self._lock:
+            return list(self._warnings)
+
+    @property
     def findings(self) -> int:
         """How many warnings come from the build checks."""
         with self._lock:

@@ -10,8 +10,8 @@ from typing import IO
 from builder.cli.render.base import Renderer, Step
 from builder.cli.render.log import LogLine
 from builder.cli.render.output import Output
+from builder.cli.render.warned import warning_document
 from builder.core.events import StepFinished, StepLog, StepProgress, StepStarted, Warned
-from builder.core.location import Location
 
 _CANCELED = "context canceled"  # how BuildKit's clients tell a cancelled vertex from a failed one
 
@@ -58,15 +58,7 @@ class RawJson(Renderer):
         self._put("vertexes", vertex)
 
     def _on_warned(self, warning: Warned) -> None:
-        # As BuildKit has it, the rule leads the text.
-        short = warning.message if warning.rule is None else f"{warning.rule}: {warning.message}"
-        entry: dict[str, object] = {"level": 1, "short": _base64_text(short)}
-        if warning.hint is not None:
-            entry["detail"] = [_base64_text(warning.hint)]
-        if warning.location is not None:
-            entry["sourceInfo"] = {"filename": warning.location.file}
-            entry["range"] = [_range(warning.location)]
-        self._put("warnings", entry)
+        self._put("warnings", warning_document(warning))
 
     def _vertex(self, step: Step) -> dict[str, object]:
         vertex: dict[str, object] = {"digest": step.id, "name": step.name}
@@ -88,15 +80,3 @@ def _time(at: float) -> str:
 
 def _base64(data: bytes) -> str:
     return b64encode(data).decode("ascii")
-
-
-def _base64_text(text: str) -> str:
-    return _base64(text.encode("utf-8", "replace"))
-
-
-def _range(location: Location) -> dict[str, dict[str, int]]:
-    """Lines count from 1, characters from 0, as in BuildKit's ``pb.Position``."""
-    return {
-        "start": {"line": location.start_line, "character": max(0, location.start_column - 1)},
-        "end": {"line": location.end_line, "character": max(0, location.end_column - 1)},
-    }
