@@ -217,5 +217,6 @@ def _publish(engine: Engine, built: Sequence[Built], outputs: Outputs, tags: Seq
     with engine.database.transaction():
         for each in built:
             engine.images.add(each.image, each.top, created_at=time.time())
+            engine.images.attest(each.image, None)
         for tag in named:
             engine.images.tag(tag, main_image(built).image, parts)

@@ -241,11 +241,14 @@ class Exporter:
 
         match output.kind:
             case "image" | "registry":
-                # What is said of an image is found again by its names only.
-                is_digest_kept = output.keeps_digest or self._attester is not None
-                is_digest_kept = is_digest_kept or (output.nameless_prefix is not None and not names)
-                if output.pushes or output.is_packed or is_digest_kept or outputs.is_described:
+                is_digest_kept = output.keeps_digest or (output.nameless_prefix is not None and not names)
+                is_attested = self._attester is not None
+                if output.pushes or output.is_packed or is_digest_kept or is_attested or outputs.is_described:
                     step("layers", pack)
+                if is_attested:
+                    assert packed is not None
+                    for each in built:
+                        self._engine.images.attest(each.image, packed.descriptor.digest)
                 if is_digest_kept:
                     assert packed is not None
                     self._keep_digest(packed, built, names, output)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from builder.core.descriptor import INDEXES, MANIFESTS, OCI_MANIFEST, Descriptor
+from builder.core.descriptor import INDEXES, MANIFESTS, OCI_INDEX, OCI_MANIFEST, Descriptor
 from builder.core.digest import Digest
 from builder.core.image import ImageConfig
 from builder.core.reference import InvalidReference, Reference
@@ -53,13 +53,14 @@ def _packed(engine: Engine, layers: Layers, image: Image, reference: Reference) 
 
     documents = _documents(engine, image, reference)
     parts = engine.images.platforms_of(reference)
-    if not parts:
-        packed = one(image, documents)
-        return _index_as_it_came(engine, [packed], documents) or packed
+    images = [one(part, documents) for part in parts or [image]]
+    said = engine.images.attested(image.id)
+    attested = None if said is None else _attested_index(engine, images, said)
+    if attested is not None or not parts:
+        return attested or images[0]
     from builder.exporter.index import assemble_index
 
-    images = [one(part, documents) for part in parts]
-    return _index_as_it_came(engine, images, documents) or assemble_index(
+    return _index_as_it_came(images, documents) or assemble_index(
         images, engine.content, is_oci=all(each.descriptor.media_type == OCI_MANIFEST for each in images)
     )
 
@@ -134,38 +135,43 @@ def _layers_of(
     return tuple(layers)
 
 
-def _index_as_it_came(
-    engine: Engine, images: Sequence[PackedImage], known: Sequence[bytes]
-) -> PackedIndex | None:
-    """The index that a registry has, or a build made, of them and of what is said of them; the newest.
-
-    None if it has anything else, or something that is not here.
-    """
-    from builder.exporter.attestation import stored_attestation
-
-    digests = [str(image.descriptor.digest) for image in images]
-
-    def made_at(raw: bytes) -> float:
-        return engine.content.path(Digest.of(raw)).stat().st_mtime
-
-    for raw in sorted((each for each in known if b'"manifests"' in each), key=made_at, reverse=True):
+def _index_as_it_came(images: Sequence[PackedImage], known: Sequence[bytes]) -> PackedIndex | None:
+    """The index under which a registry has them, with its annotations, if it has nothing else."""
+    for raw in known:
         document = json.loads(raw)
-        entries = document.get("manifests", ())
-        if [entry["digest"] for entry in entries[: len(digests)]] != digests:
-            continue
-        said = [stored_attestation(entry, engine.content) for entry in entries[len(digests) :]]
-        whole = [each for each in said if each is not None]
-        if len(whole) == len(said):
+        entries = [entry["digest"] for entry in document.get("manifests", ())]
+        if entries == [str(image.descriptor.digest) for image in images]:
             top = Descriptor(media_type=document["mediaType"], digest=Digest.of(raw), size=len(raw))
-            return PackedIndex(raw, top, (*images, *whole))
+            return PackedIndex(raw, top, tuple(images))
     return None
 
 
+def _attested_index(engine: Engine, images: Sequence[PackedImage], digest: Digest) -> PackedIndex | None:
+    """The index of them and of what is said of them, if it is still about these, and whole."""
+    from builder.exporter.attestation import stored_attestation
+
+    if engine.content.size(digest) is None:
+        return None
+    raw = engine.content.read(digest)
+    entries = json.loads(raw)["manifests"]
+    if [entry["digest"] for entry in entries[: len(images)]] != [str(i.descriptor.digest) for i in images]:
+        return None
+    said = [stored_attestation(entry, engine.content) for entry in entries[len(images) :]]
+    whole = [each for each in said if each is not None]
+    if len(whole) < len(said):
+        return None
+    return PackedIndex(raw, Descriptor(media_type=OCI_INDEX, digest=digest, size=len(raw)), (*images, *whole))
+
+
 def _documents(engine: Engine, image: Image, reference: Reference) -> list[bytes]:
-    """Stored manifests and indexes with that image, those of the repository first; a store may lack any."""
+    """Stored manifests and indexes with that image; a store may lack any.
+
+    First those that something is said of, then those of the repository.
+    """
     known = engine.images.manifests_of(image.id)
     known.sort(key=lambda entry: entry[0] != reference.repository)
-    pending = [digest for _, digest in known]
+    said = engine.images.attested(image.id)
+    pending = [*([said] if said is not None else []), *(digest for _, digest in known)]
     found: list[bytes] = []
     while pending:
         digest = pending.pop(0)

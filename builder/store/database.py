@@ -65,6 +65,13 @@ CREATE TABLE IF NOT EXISTS sizes (   -- on disk, of what never changes once it i
 ) WITHOUT ROWID;
 """
 
+_ATTESTED = """
+CREATE TABLE IF NOT EXISTS attested (   -- images of which something is said
+    image TEXT PRIMARY KEY,
+    digest TEXT NOT NULL              -- of the index that holds their manifests, and the statements
+) WITHOUT ROWID;
+"""
+
 _CLAMP_INDEX = (
     "CREATE INDEX IF NOT EXISTS snapshots_by_clamp ON snapshots (clamp_of) WHERE clamp_of IS NOT NULL;"
 )
@@ -79,6 +86,7 @@ ALTER TABLE snapshots ADD COLUMN clamp_s INTEGER;
     3: _LISTINGS,
     4: f"{_SIZES} ALTER TABLE records ADD COLUMN used_at REAL;",
     5: "ALTER TABLE snapshots ADD COLUMN content_size INTEGER;",
+    6: _ATTESTED,
 }
 _VERSION = max(_ADDED)
 
@@ -88,6 +96,7 @@ _SCHEMA = f"""
 {_PLATFORMS}
 {_LISTINGS}
 {_SIZES}
+{_ATTESTED}
 CREATE TABLE IF NOT EXISTS snapshots (
     name TEXT PRIMARY KEY,
     parent TEXT NOT NULL,             -- '' is the empty tree

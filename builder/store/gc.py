@@ -27,7 +27,7 @@ _RETRY_S = 0.005
 # What goes with a thing; its blobs and trees go because nothing leads to them any more.
 _DELETIONS: Mapping[str, Sequence[str]] = {
     "record": ("DELETE FROM records WHERE key = ?",),
-    "image": ("DELETE FROM images WHERE id = ?",),
+    "image": ("DELETE FROM images WHERE id = ?", "DELETE FROM attested WHERE image = ?"),
     "cache-mount": ("DELETE FROM cache_mounts WHERE identity = ?",),
     "packed-layer": ("DELETE FROM layer_forms WHERE diff_id || '/' || packer = ?",),
     "build": ("DELETE FROM builds WHERE id = ?",),

@@ -80,6 +80,20 @@ class LocalImageStore:
             )
             self._set_platforms(name, platforms)
 
+    def attest(self, id: Digest, index: Digest | None) -> None:
+        """See ImageStore."""
+        if index is None:
+            self._database.run("DELETE FROM attested WHERE image = ?", (str(id),))
+            return
+        self._database.run(
+            "INSERT OR REPLACE INTO attested (image, digest) VALUES (?, ?)", (str(id), str(index))
+        )
+
+    def attested(self, id: Digest) -> Digest | None:
+        """See ImageStore."""
+        row = self._database.row("SELECT digest FROM attested WHERE image = ?", (str(id),))
+        return Digest.parse(text(row[0])) if row else None
+
     def untag(self, reference: Reference) -> bool:
         """See ImageStore."""
         name = _name(reference)
@@ -155,6 +169,7 @@ class LocalImageStore:
                 "DELETE FROM platforms WHERE name IN (SELECT name FROM refs WHERE image = ?)",
                 "DELETE FROM platforms WHERE name IN"
                 " (SELECT repository || '@' || digest FROM manifests WHERE image = ?)",
+                "DELETE FROM attested WHERE image = ?",
                 "DELETE FROM refs WHERE image = ?",
                 "DELETE FROM manifests WHERE image = ?",
                 "DELETE FROM images WHERE id = ?",

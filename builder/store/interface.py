@@ -249,6 +249,12 @@ class ImageStore(Protocol):
     def parts(self) -> dict[Digest, list[str]]:
         """The images that belong to an index, and the names that stand for it."""
 
+    def attest(self, id: Digest, index: Digest | None) -> None:
+        """Remember the index that holds an image's manifest and what was said of it last; None: nothing."""
+
+    def attested(self, id: Digest) -> Digest | None:
+        """That index."""
+
     def untag(self, reference: Reference) -> bool:
         """Whether there was such a name."""
 

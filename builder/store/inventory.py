@@ -76,6 +76,8 @@ class Inventory:
         ):
             names.setdefault(text(image), []).append(f"{text(repository)}@{text(digest)}")
             manifests.setdefault(text(image), []).append(text(digest))
+        for image, digest in self._database.rows("SELECT image, digest FROM attested"):
+            manifests.setdefault(text(image), []).append(text(digest))
         for id, snapshot, created_at in self._database.rows("SELECT id, snapshot, created_at FROM images"):
             image, known = text(id), names.get(text(id), [])
             blobs = {image, *manifests.get(image, ())}

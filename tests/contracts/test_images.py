@@ -37,6 +37,21 @@ def test_adding_is_idempotent(images: ImageStore) -> None:
     assert images.get(TWO) is None
 
 
+def test_what_is_said_of_an_image(images: ImageStore) -> None:
+    """The last index counts, until nothing is said, or the image is gone."""
+    images.add(ONE, "top", created_at=1)
+    images.attest(ONE, TWO)
+    images.attest(ONE, THREE)
+
+    assert images.attested(ONE) == THREE
+    assert images.attested(TWO) is None
+    images.attest(ONE, None)
+    assert images.attested(ONE) is None
+    images.attest(ONE, TWO)
+    images.delete(ONE)
+    assert images.attested(ONE) is None
+
+
 @pytest.mark.parametrize(
     "name", ["app", "app:latest", "docker.io/library/app", "docker.io/library/app:latest", "library/app"]
 )

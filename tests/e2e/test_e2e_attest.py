@@ -143,8 +143,10 @@ def test_push_afterwards(pybuild: Pybuild, project: Path, registry: FakeRegistry
     """What was built with them is pushed with them, the newest, after a collection too."""
     name = f"{registry.host}/team/app:1"
     pybuild.build(project, "-t", name, "--sbom=true", "--provenance=min")
-    pybuild.build(project, "-t", name, "--provenance=mode=min,builder-id=https://ci.example/2")
+    zstd = "type=image,compression=zstd"
+    pybuild.build(project, "-t", name, "--provenance=mode=min,builder-id=https://ci.example/2", "-o", zstd)
     pybuild("image", "prune", "-f")
+    assert pybuild("images", "--digests", "--format", "{{.Digest}}", name).out.split() == ["<none>"]
     digest = pybuild("push", name).out.split()[2]
     index = json.loads(registry.manifest("team/app", "1"))
     statements = _statements(registry, "team/app", index)
@@ -152,6 +154,9 @@ def test_push_afterwards(pybuild: Pybuild, project: Path, registry: FakeRegistry
     assert list(statements) == [_PROVENANCE]
     assert statements[_PROVENANCE]["predicate"]["runDetails"]["builder"]["id"] == "https://ci.example/2"
     assert digest == f"sha256:{hashlib.sha256(registry.manifest('team/app', '1')).hexdigest()}"
+    pybuild.build(project, "-t", name)
+    pybuild("push", name)
+    assert "layers" in json.loads(registry.manifest("team/app", "1"))
 
 
 def test_as_an_artifact(pybuild: Pybuild, project: Path, registry: FakeRegistry, tmp_path: Path) -> None:
