@@ -55,7 +55,7 @@ def explain(
         other = shelf.find(against) if against is not None else None
         report = make_report(shelf, engine.cache, shelf.find(build), step, other)
     if as_json:
-        print(json.dumps(_document(report), indent=2, ensure_ascii=False))
+        print(json.dumps(_document(report), indent=2))
     else:
         print("\n".join(line for each in report.steps for line in _lines(report, each)))
 
@@ -72,7 +72,7 @@ def plan(context: typer.Context, as_json: AsJson = False, **given: Any) -> None:
     with explained("quiet", source) as renderer, opened(context, renderer) as engine:
         steps = make_plan(engine, request, recorder, source, renderer)
     if as_json:
-        print(json.dumps({"steps": [_planned(step) for step in steps]}, indent=2, ensure_ascii=False))
+        print(json.dumps({"steps": [_planned(step) for step in steps]}, indent=2))
         return
     for step in steps:
         print(f"{step.prediction:<8}{one_line(step.name)}")

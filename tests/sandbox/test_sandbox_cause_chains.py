@@ -279,6 +279,41 @@ def test_owners_count_between_stages(builder: Builder, tmp_path: Path) -> None:
     assert ran["stage-1 2/2 COPY"] == 'the owner of "o" changed: 7:7 → 8:8'
 
 
+def test_platform_of_files(builder: Builder, tmp_path: Path) -> None:
+    """What is copied onto nothing is the same on every platform."""
+    project = write_project(tmp_path / "platform", "FROM scratch\nCOPY a /a\n", {"a": "any"})
+    builder.build(project, platform=["linux/amd64"])
+
+    assert builder.build(project, platform=["linux/arm64"]).ran == {}
+
+
+def test_what_was_replaced_by_an_older_format(builder: Builder, tmp_path: Path) -> None:
+    """Records without inputs that can be read still say which step is the first that is another."""
+    text = "FROM busybox\nCOPY a /a\nRUN cat /a && echo older\n"
+    project = write_project(tmp_path / "older", text, {"a": "o1"})
+    builder.build(project)
+    builder.engine.database.run("UPDATE records SET inputs = ?", (b"op sha256:00",))
+    write_project(project, text, {"a": "o2"})
+
+    assert builder.build(project).ran == {
+        "2/3 COPY": "changed, and what it was has been pruned",
+        "3/3 RUN": "follows from [2/3] COPY a /a",
+    }
+
+
+def test_values_with_a_secrets_name_are_not_kept(builder: Builder, tmp_path: Path) -> None:
+    """The plain inputs of a key hold a digest in their place."""
+    text = "FROM busybox\nARG API_TOKEN\nENV OPEN=shown\nRUN echo secrets\n"
+    builder.build(write_project(tmp_path / "secrets", text), build_args=["API_TOKEN=hunter2"])
+
+    kept = b"".join(
+        bytes(str(row[0]), "utf-8") for row in builder.engine.database.rows("SELECT inputs FROM records")
+    )
+
+    assert b"shown" in kept
+    assert b"hunter2" not in kept
+
+
 def test_file_times_and_inodes_count_nowhere(builder: Builder, tmp_path: Path) -> None:
     """A hard link of a file is that file."""
     text = "FROM busybox\nCOPY h /h/\n"

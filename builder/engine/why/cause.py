@@ -40,7 +40,9 @@ def changed(kind: Kind, what: str, subject: str, old: str, new: str, *, step: st
 
 
 def summary(causes: Sequence[Cause]) -> str:
-    """The first cause, and how many more there are."""
+    """The first cause, and how many more there are; "" without one."""
+    if not causes:
+        return ""
     more = f" (and {len(causes) - 1} more)" if len(causes) > 1 else ""
     return f"{causes[0].text}{more}"
 

@@ -48,14 +48,11 @@ class Explainer:
         self._by_step: dict[str, list[Cause]] = {}
 
     def why(self, miss: Miss) -> str:
-        """One line: see Solver.on_miss."""
+        """One line, without what the step that it follows from says already; "" for a step without a name."""
         causes = self.causes(miss)
-        if not miss.vertex.name:
-            return ""
         with self._lock:
-            self._by_step[miss.vertex.name] = causes
-            known = {cause.text for cause in causes[:1] for cause in self._by_step.get(cause.step, ())}
-        return summary([causes[0], *(cause for cause in causes[1:] if cause.text not in known)])
+            said = {cause.text for cause in self._by_step.get(causes[0].step, ())} if causes else set()
+        return summary([*causes[:1], *(cause for cause in causes[1:] if cause.text not in said)])
 
     def causes(self, miss: Miss) -> list[Cause]:
         """At least one, of a step with a name."""
@@ -63,11 +60,15 @@ class Explainer:
             self._known[str(miss.key)] = miss.inputs
             if not miss.vertex.name:
                 return []
-            if miss.vertex.ignores_cache:
-                return [Cause(kind="forced", text=self._forced, subject=self._forced)]
-            if miss.was_lost:
-                return [Cause(kind="pruned", text="its result was pruned")]
-            return self.compare(miss.inputs, str(miss.key), _live(miss))
+            causes = self._by_step[miss.vertex.name] = self._causes(miss)
+            return causes
+
+    def _causes(self, miss: Miss) -> list[Cause]:
+        if miss.vertex.ignores_cache:
+            return [Cause(kind="forced", text=self._forced, subject=self._forced)]
+        if miss.was_lost:
+            return [Cause(kind="pruned", text="its result was pruned")]
+        return self.compare(miss.inputs, str(miss.key), _live(miss))
 
     def compare(self, new: KeyInputs, key: str, live: ListingOf = lambda content: None) -> list[Cause]:
         """The causes for a step that has that key now; ``live`` knows listings that are not kept yet."""
@@ -79,7 +80,7 @@ class Explainer:
             return [_unrecorded(same)]
         olds = self._inputs_of(before)
         if not olds:
-            return [Cause(kind="new", text=_lost(before[0]))]
+            return self._changed_below(new) or [Cause(kind="new", text=_lost(before[0]))]
         return self.differences(_nearest(olds, new), new, live)
 
     def differences(
@@ -109,6 +110,14 @@ class Explainer:
         return self._past
 
     # -- what it stands on ----------------------------------------------------------------------------------
+
+    def _changed_below(self, new: KeyInputs) -> list[Cause]:
+        """For a step of whose former inputs nothing is known but the keys of the steps below it."""
+        for part in new.parts:
+            if part.by == "key" and part.source is None and part.step and not self._is_unchanged(part):
+                step = self._root(Pair(part, part))
+                return [Cause(kind="follows", text=f"follows from {step}", step=step)]
+        return []
 
     def _of_input(self, pair: Pair) -> list[Cause]:
         old, new = pair

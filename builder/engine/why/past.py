@@ -55,8 +55,9 @@ class Past:
         return [step for step in found if step.key is not None] or found[:1]
 
     def has(self, old_name: str) -> bool:
-        """Whether a step of the latest build is the counterpart of one that is here."""
-        return any(step.name == old_name for step in self._paired(0).values()) if self._builds else False
+        """Whether a step of an earlier build is the counterpart of one that is here."""
+        pairs = (self._paired(number) for number in range(len(self._builds)))
+        return any(step.name == old_name for each in pairs for step in each.values())
 
     def _counterparts(self, name: str) -> Iterator[StepRecord]:
         for number in range(len(self._builds)):
