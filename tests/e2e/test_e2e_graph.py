@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -70,9 +70,13 @@ def test_page_of_a_build(pybuild: Pybuild, write: Write, page: Browser, tmp_path
     assert "done" in _text(page, "#facts")
 
 
-def test_two_hundred_steps(page: Browser, tmp_path: Path) -> None:
-    """They are all there, and nothing is asked for."""
+def test_two_hundred_steps(
+    page: Browser, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    """They are all there, and nothing is asked for; how long that took is in the report."""
     _show(page, tmp_path / "large.html", large_drawing(200))
+    load = "performance.timing.loadEventEnd - performance.timing.navigationStart"
+    record_property("milliseconds_to_open", page.evaluate(load))
 
     assert page.evaluate("document.documentElement.dataset.ready") == "200"
     assert len(page.requests) == 1
@@ -181,6 +185,9 @@ def test_graph_of_images(pybuild: Pybuild, write: Write) -> None:
     assert [[1], [2]] == [[layer["number"] for layer in step["layers"]] for step in built["steps"][-2:]]
     assert other["build"] is None
     assert {"image"} == {step["status"] for step in other["steps"]}
+    letter = pybuild("builds", "ls", "-q").out[0]
+    pybuild("tag", "busybox", letter)
+    assert json.loads(pybuild("graph", letter, "--format", "json").out)["build"] is None
     assert "nothing-to-draw" in pybuild("graph", "nope", code=1).err
     assert "invalid-option" in pybuild("graph", "--format", "svg", code=1).err
 
@@ -197,3 +204,16 @@ def test_layers_of_a_cached_build(pybuild: Pybuild, write: Write) -> None:
     assert layers == {step["name"]: step["layers"] for step in second if step["stage"] != "internal"}
     assert all(layers.values())
     assert "RUN echo 2 > /y" in pybuild("graph").out
+
+
+def test_layers_of_each_platform(pybuild: Pybuild, write: Write) -> None:
+    """Of an image for two platforms the steps of both have their layers."""
+    context = write("FROM scratch\nARG TARGETARCH\nCOPY $TARGETARCH /a\n", {"amd64": "1", "arm64": "22"})
+    pybuild.build(context, "-t", "both", "--platform", "linux/amd64,linux/arm64")
+    steps = json.loads(pybuild("graph", "both", "--format", "json").out)["steps"]
+
+    assert {"COPY amd64 /a": [1], "COPY arm64 /a": [1]} == {
+        step["name"]: [layer["number"] for layer in step["layers"]]
+        for step in steps
+        if step["name"].startswith("COPY")
+    }

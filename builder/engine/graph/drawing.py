@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 from builder.core.digest import Digest
 from builder.core.errors import Kind, PybuildError
-from builder.core.reference import Reference
+from builder.core.reference import InvalidReference, Reference
 from builder.engine.assemble import Engine
 from builder.engine.history.profile import ProfileLine, profile
 from builder.engine.history.record import BuildRecord, StepRecord
-from builder.engine.history.shelf import BuildNotFound, BuildShelf
+from builder.engine.history.shelf import BuildNotFound, BuildShelf, is_age
 from builder.engine.imagelist import config_of
 from builder.engine.layersizes import layer_size
 from builder.store.interface import Image
@@ -68,28 +68,42 @@ class Drawing:
 
 
 def draw(engine: Engine, name: str) -> Drawing:
-    """By the name of a build or of an image. Raises NothingToDraw, BuildAmbiguous."""
+    """By the name of an image, else of a build, else by an image's id. Raises NothingToDraw, BuildAmbiguous.
+
+    An image may be called like the beginning of an id; ``latest`` is the latest build.
+    """
     shelf = BuildShelf(engine.database, engine.state)
-    try:
-        return _of_build(engine, shelf.find(name))
-    except BuildNotFound:
-        pass
-    try:
-        image = engine.images.find(name)
-    except PybuildError as error:
-        if error.kind not in (Kind.NOT_FOUND, Kind.INVALID):
-            raise
-        raise NothingToDraw(
-            f'"{name}" is neither a build nor an image', hint="see `pybuild builds ls` and `pybuild images`"
-        ) from error
+    image = None if is_age(name) else _named(engine, name)
+    if image is None:
+        try:
+            return _of_build(engine, shelf.find(name))
+        except BuildNotFound:
+            pass
+        try:
+            image = engine.images.find(name)
+        except PybuildError as error:
+            if error.kind not in (Kind.NOT_FOUND, Kind.INVALID):
+                raise
+            raise NothingToDraw(
+                f'"{name}" is neither a build nor an image',
+                hint="see `pybuild builds ls` and `pybuild images`",
+            ) from error
     made = next((record for record in shelf.all() if record.image == str(image.id) and record.steps), None)
     return _of_image(engine, image) if made is None else _of_build(engine, made)
 
 
+def _named(engine: Engine, name: str) -> Image | None:
+    try:
+        return engine.images.by_reference(Reference.parse(name))
+    except InvalidReference:
+        return None
+
+
 def _of_build(engine: Engine, record: BuildRecord) -> Drawing:
     found = profile(engine, record)
-    layers = _layers(engine, record.image)
-    shares = _shares(found.lines, layers)
+    shares: dict[str, tuple[DrawnLayer, ...]] = {}
+    for image in reversed(_images(engine, record)):
+        shares.update(_shares(found.lines, _layers(engine, image)))
     steps = []
     for line in found.lines:
         stage, number, name = name_parts(line.step.name)
@@ -108,6 +122,17 @@ def _of_build(engine: Engine, record: BuildRecord) -> Drawing:
         )
     title = Reference.parse(record.tags[0]).familiar() if record.tags else record.context
     return Drawing(title, record.image, found.record, tuple(steps), found.saved_s)
+
+
+def _images(engine: Engine, record: BuildRecord) -> list[Image]:
+    """What the build made and is still there: the image that stands for it, and those of other platforms."""
+    main = engine.images.get(Digest.parse(record.image)) if record.image else None
+    images = [] if main is None else [main]
+    for tag in record.tags:
+        parts = engine.images.platforms_of(Reference.parse(tag))
+        if main in parts:
+            images += [part for part in parts if part not in images]
+    return images
 
 
 def _shares(
@@ -131,7 +156,7 @@ def _shares(
 def _of_image(engine: Engine, image: Image) -> Drawing:
     """Of its history alone."""
     chain = engine.snapshots.chain(image.snapshot)
-    layers = iter(_layers(engine, str(image.id)).values())
+    layers = iter(_layers(engine, image).values())
     snapshots = iter(chain)
     steps: list[DrawnStep] = []
     for index, entry in enumerate(config_of(engine, image).history):
@@ -153,11 +178,10 @@ def _of_image(engine: Engine, image: Image) -> Drawing:
     return Drawing(title, str(image.id), None, tuple(steps))
 
 
-def _layers(engine: Engine, image_id: str | None) -> Mapping[str, DrawnLayer]:
-    """Of an image that is still there, by the snapshot that the steps know; lowest first."""
-    image = engine.images.get(Digest.parse(image_id)) if image_id else None
+def _layers(engine: Engine, image: Image) -> Mapping[str, DrawnLayer]:
+    """By the snapshot that the steps know; lowest first."""
     found = {}
-    for number, snapshot in enumerate(engine.snapshots.chain(image.snapshot) if image else (), start=1):
+    for number, snapshot in enumerate(engine.snapshots.chain(image.snapshot), start=1):
         diff_id = str(snapshot.diff_id) if snapshot.diff_id else ""
         size = layer_size(engine, snapshot)
         found[snapshot.clamp_of or snapshot.name] = DrawnLayer(number, size, diff_id)

@@ -16,6 +16,11 @@ _KEPT_BYTES = 32 << 20  # of their records; the latest one stays, whatever it ha
 _LATEST = re.compile(r"latest(?:~(\d{1,6}))?")
 
 
+def is_age(name: str) -> bool:
+    """Whether a name says how old a build is: ``latest``, ``latest~2``."""
+    return _LATEST.fullmatch(name) is not None
+
+
 class BuildNotFound(PybuildError):
     """No recorded build has this name."""
 
