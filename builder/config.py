@@ -34,7 +34,7 @@ class Config:
         else:
             registries = user_config if user_config.exists() else _SYSTEM_CONFIG
         docker = Path(environ.get("DOCKER_CONFIG") or home / ".docker") / "config.json"
-        names = ("http_proxy", "https_proxy", "no_proxy")
+        names = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
         proxies = {n: v for n in names if (v := environ.get(n) or environ.get(n.upper()))}
         path = environ.get("PATH") or os.defpath
         return cls(

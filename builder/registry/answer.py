@@ -12,7 +12,7 @@ from builder.core.job import Cancel
 from builder.core.patience import SLOWEST, Patience
 from builder.registry.config import Endpoint
 from builder.registry.retry import TRANSIENT_LIMIT, EndpointFailed, is_transient, retry_after_s
-from builder.registry.words import printable, registry_words
+from builder.registry.words import printable, registry_words, without
 
 if TYPE_CHECKING:
     import urllib3
@@ -32,6 +32,7 @@ class Answer(NamedTuple):
     is_foreign: bool
     patience: Patience
     url: str = ""  # after redirects
+    secrets: tuple[str, ...] = ()  # that were sent for it
 
 
 def read_chunks(
@@ -108,8 +109,9 @@ def failure(answer: Answer, endpoint: Endpoint) -> EndpointFailed:
     response = answer.response
     body = b"" if response.status == 401 and answer.is_foreign else _error_body(answer, endpoint)
     response.close()
-    words = registry_words(body)
-    reason = f"{response.status} {response.reason or ''}".strip() + (f" ({words})" if words else "")
+    words = registry_words(body, response.headers.get("Content-Type", ""), secrets=answer.secrets)
+    phrase = without(response.reason or "", answer.secrets)
+    reason = f"{response.status} {phrase}".strip() + (f" ({words})" if words else "")
     if answer.is_foreign:
         reason = f"{answer.host} answered {reason}"
     return EndpointFailed(

@@ -48,6 +48,7 @@ class Exchange:
         self._retry = retry
         # Endpoints that gave no answer once are passed over afterwards: each blob would wait for them again.
         self._silent: dict[Endpoint, EndpointFailed] = {}
+        self._answered: set[Endpoint] = set()
 
     @classmethod
     def open(
@@ -83,9 +84,15 @@ class Exchange:
     ) -> T:
         """The first answer that is one; whatever a mirror lacks or fails at, the next may have."""
         failures: list[EndpointFailed] = []
-        endpoints = [e for e in self._config.endpoints(domain) if uses_mirrors or not e.is_mirror]
+        endpoints = [
+            e
+            for e in self._config.endpoints(domain)
+            if (uses_mirrors or not e.is_mirror) and not self._speaks_tls(e)
+        ]
         for endpoint in endpoints:
             is_last = endpoint is endpoints[-1]
+            if self._speaks_tls(endpoint):
+                continue
             if endpoint in self._silent and not is_last:
                 failures.append(self._silent[endpoint])
                 continue
@@ -98,6 +105,16 @@ class Exchange:
                 if error.status is not None and not endpoint.is_mirror:
                     break
         raise explain(failures) from failures[-1]
+
+    def _speaks_tls(self, endpoint: Endpoint) -> bool:
+        """Whether a server that may be asked in the clear has answered otherwise.
+
+        Whoever can break a connection must not get the login in the clear.
+        """
+        secure = endpoint._replace(scheme="https", is_verified=True, ca="")
+        return endpoint.scheme == "http" and any(
+            other._replace(is_verified=True, ca="") == secure for other in list(self._answered)
+        )
 
     def send(self, endpoint: Endpoint, call: Call, cancel: Cancel | None) -> Answer:
         """One request, with a login if it turns out to need one, and if it goes to the endpoint itself.
@@ -121,6 +138,7 @@ class Exchange:
                 is_stored=call.is_stored,
             )
             answer = self._transport.open(request)
+            self._answered.add(endpoint)
             status = answer.response.status
             if status in call.accepted:
                 return answer

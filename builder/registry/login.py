@@ -138,7 +138,8 @@ class LoginFile:
         """All of it or nothing, for its owner's eyes only; a link stays a link."""
         path = Path(os.path.realpath(self._path))
         data = json.dumps(document, indent="\t").encode()
-        partial_path = path.with_name(f".{path.name}.{os.getpid()}")
+        # Not by the number of the process: in a container that is the same each time.
+        partial_path = path.with_name(f".{path.name}.{os.urandom(6).hex()}")
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor = os.open(partial_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

@@ -15,6 +15,7 @@ from builder.core.patience import Patience
 from builder.registry.answer import Answer, finish, translate
 from builder.registry.config import Endpoint, is_loopback
 from builder.registry.retry import EndpointFailed, Retry
+from builder.registry.words import secrets_of
 
 if TYPE_CHECKING:
     import ssl
@@ -73,7 +74,9 @@ class Transport:
             location = response.headers.get("Location")
             if response.status not in (301, 302, 303, 307, 308) or location is None:
                 is_foreign = not is_at(url, request.endpoint)
-                return Answer(response, urlsplit(url).netloc, is_foreign, self._patience, url)
+                return Answer(
+                    response, urlsplit(url).netloc, is_foreign, self._patience, url, _secrets(request)
+                )
             finish(response)
             following = redirected(request, url, location)
             if response.status < 307 and request.method not in ("GET", "HEAD"):
@@ -137,6 +140,11 @@ def transport_and_retry(
     """As patient as that; None: the usual."""
     patience = patience or Patience()
     return Transport(proxies=proxies, patience=patience), Retry(sleep=patience.sleep)
+
+
+def _secrets(request: Request) -> tuple[str, ...]:
+    form = request.body if isinstance(request.body, bytes) and not request.may_redirect else b""
+    return secrets_of(request.headers.get("Authorization", ""), form)
 
 
 def redirected(request: Request, url: str, location: str) -> str:
@@ -209,11 +217,23 @@ def _tls(endpoint: Endpoint, *, is_verified: bool, ca: str) -> ssl.SSLContext:
 
 
 def _is_exempt(hostname: str, netloc: str, no_proxy: str) -> bool:
-    """``NO_PROXY``: host names, ``.domain`` or ``domain`` with all below, ``host:port``, or ``*``."""
+    """``NO_PROXY``: hosts, ``.domain`` or ``domain`` with all below, ``host:port``, networks, or ``*``."""
     for entry in (e.strip().lower() for e in no_proxy.split(",")):
+        if "/" in entry and _is_in_network(hostname, entry):
+            return True
         bare = entry.removeprefix("*").removeprefix(".")
         if entry == "*" or (entry and entry == netloc.lower()):
             return True
         if bare and (hostname.lower() == bare or hostname.lower().endswith(f".{bare}")):
             return True
     return False
+
+
+def _is_in_network(hostname: str, network: str) -> bool:
+    """``10.0.0.0/8``: only addresses are compared, no name is looked up."""
+    import ipaddress
+
+    try:
+        return ipaddress.ip_address(hostname) in ipaddress.ip_network(network, strict=False)
+    except ValueError:
+        return False

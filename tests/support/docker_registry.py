@@ -22,12 +22,30 @@ PASSWORD = "hunter2"
 _HTPASSWD = "me:$2b$04$K6MtS2o/bmnIjGwgy9uju.25cJ.g54D99hi.152LGSNfjTTeyMFKK\n"
 
 
+_ACCESS = re.compile(r'"([A-Z]+) (\S+) HTTP/1\.1" (\d+) (\d+) ')
+
+
+class Access(NamedTuple):
+    """A request that docker-registry has answered."""
+
+    method: str
+    path: str
+    status: int
+    size: int  # bytes of the answer that were sent
+
+
 class Server(NamedTuple):
     """A registry that runs, and how skopeo speaks to it."""
 
     kind: str
     host: str
     certificates: Path
+    directory: Path
+
+    def requests(self) -> list[Access]:
+        """What it was asked so far, by its own log."""
+        found = _ACCESS.findall((self.directory / "accesses").read_text())
+        return [Access(method, path, int(status), int(size)) for method, path, status, size in found]
 
     def skopeo(self, end: str) -> list[str]:
         """Options for the source ("src") or the destination ("dest") of a copy."""
@@ -65,12 +83,13 @@ def serving(kind: str, directory: Path) -> Iterator[Server]:
         f"storage: {{filesystem: {{rootdirectory: {directory}/data}}}}\n"
         f"http: {{addr: '127.0.0.1:0'{tls}}}\n{login}"
     )
-    process = subprocess.Popen(
-        ["docker-registry", "serve", str(directory / "config.yml")],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    with open(directory / "accesses", "wb") as accesses:
+        process = subprocess.Popen(
+            ["docker-registry", "serve", str(directory / "config.yml")],
+            stdout=accesses,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
     try:
         assert process.stderr is not None
         lines: list[str] = []
@@ -83,7 +102,7 @@ def serving(kind: str, directory: Path) -> Iterator[Server]:
             pytest.fail("docker-registry does not start: " + "".join(lines))
         # Nobody else reads what it prints, and it must not wait for that.
         threading.Thread(target=process.stderr.read, daemon=True).start()
-        yield Server(kind, match[1], directory / "certificates")
+        yield Server(kind, match[1], directory / "certificates", directory)
     finally:
         process.kill()
         process.wait()
