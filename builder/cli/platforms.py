@@ -12,8 +12,8 @@ _DEFAULT = "DOCKER_DEFAULT_PLATFORM"
 
 def platforms_of(given: Sequence[str]) -> tuple[Platform, ...]:
     """In the order in which they are named, each once. Raises InvalidPlatform."""
-    names = (name for text in given for name in text.split(",") if name.strip())
-    return tuple(dict.fromkeys(Platform.parse(name) for name in names))
+    names = (name.strip() for text in given for name in text.split(",") if name.strip())
+    return tuple(dict.fromkeys(_platform(name) for name in names))
 
 
 def wanted_platforms(given: Sequence[str], environ: Mapping[str, str]) -> tuple[Platform, ...]:
@@ -25,3 +25,8 @@ def wanted_platform(given: str | None, environ: Mapping[str, str]) -> Platform |
     """None: nobody says. Raises InvalidPlatform."""
     text = given or environ.get(_DEFAULT, "")
     return Platform.parse(text) if text else None
+
+
+def _platform(name: str) -> Platform:
+    """As buildx has it, "local" is this machine's."""
+    return Platform.host() if name.lower() == "local" else Platform.parse(name)

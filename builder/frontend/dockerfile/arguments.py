@@ -18,7 +18,7 @@ _ENGINE_NAMES = (
 # Of BuildKit's, those that change nothing here, and why.
 _EFFECTLESS = {
     "BUILDKIT_BUILD_NAME": "builds have no names here",
-    "BUILDKIT_MULTI_PLATFORM": "the result is one image, not an index",
+    "BUILDKIT_MULTI_PLATFORM": "several platforms make an index, and one makes none",
 }
 # ARG can declare them, and no step's environment gets them.
 NOT_IN_ENVIRONMENT = ("BUILDKIT_SBOM_SCAN_STAGE", "BUILDKIT_SBOM_SCAN_CONTEXT")
