@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 from builder.cache.document import CacheDocument, SharedLayer
 from builder.cache.interface import CacheRecord, CacheRemote, ContentMemo, Lineage
@@ -11,6 +11,10 @@ from builder.core.digest import Digest
 from builder.core.errors import Cancelled, PybuildError
 from builder.core.job import Cancel
 from builder.store.interface import ContentStore, Snapshotter
+
+# Blobs that a registry is asked for at a time, and from how many on that is worth threads.
+_PARALLEL_QUESTIONS = 8
+_WORTH_THREADS = 4
 
 
 class ImportedCache:
@@ -43,6 +47,7 @@ class ImportedCache:
         self._oldest = oldest
         self._memos = {(memo.source, memo.selector): memo.content for memo in document.memos}
         self._refused: set[Digest] = set()
+        self._known: set[Digest] = set()  # blobs that are there
 
     def find(self, key: Digest) -> CacheRecord | None:
         """The record of a key, with its result among the store's snapshots, as pulled layers are."""
@@ -91,14 +96,26 @@ class ImportedCache:
 
     def _bring(self, layers: list[SharedLayer], name: str) -> str | None:
         blobs = [self.document.blobs[layer.diff_id] for layer in layers]
-        for blob in blobs:
-            if not self._have(blob):
-                return None
+        if not self._have_all(list(dict.fromkeys(blobs))):
+            return None
         for layer, blob in zip(layers, blobs, strict=True):
             name = self._snapshots.add_layer(
                 name, layer.diff_id, layer.chain_id, blob, self.remote.origin, layer.created_at
             ).name
         return name
+
+    def _have_all(self, blobs: Sequence[Descriptor]) -> bool:
+        unknown = [blob for blob in blobs if blob.digest not in self._known]
+        if not self.remote.origin or len(unknown) < _WORTH_THREADS:
+            is_complete = all(map(self._have, unknown))
+        else:
+            from concurrent.futures import ThreadPoolExecutor
+
+            with ThreadPoolExecutor(_PARALLEL_QUESTIONS) as pool:
+                is_complete = all(list(pool.map(self._have, unknown)))
+        if is_complete:
+            self._known.update(blob.digest for blob in unknown)
+        return is_complete
 
     def _have(self, blob: Descriptor) -> bool:
         """A layer that can be fetched later is only asked for; a lost one is a miss, and no failure."""

@@ -119,6 +119,7 @@ def build(
     tags = tuple(Reference.parse(tag).with_default_tag() for tag in request.tags)
     wanted = request.attestations
     request.outputs.check(tags, index_of=_index_of(request), is_attested=bool(wanted))
+    request.sharing.check(request.outputs)
     started_at = time.time()
     build_id, shelf = os.urandom(8).hex(), BuildShelf(engine.database, engine.state)
     recorder.note("version", "pybuild", __version__)

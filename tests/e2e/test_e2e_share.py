@@ -200,6 +200,39 @@ def test_inline(pybuild: Pybuild, other: Pybuild, registry: FakeRegistry, projec
     assert other.run(image, "cat", "/both") == "made\na\n"
 
 
+def test_several_platforms(
+    pybuild: Pybuild, twin: Pybuild, registry: FakeRegistry, write: Write, base_store: Path, tmp_path: Path
+) -> None:
+    """One cache has the steps of all; in an index each image carries its own."""
+    project = write(
+        "FROM --platform=$BUILDPLATFORM busybox AS build\nARG TARGETARCH\nRUN echo $TARGETARCH > /out\n"
+        "FROM scratch\nCOPY --from=build /out /out\n"
+    )
+    both, image = ("--platform", "linux/amd64,linux/arm64"), f"{registry.host}/app:1"
+    to = ("--cache-to", f"{registry.host}/cache:main", "--cache-to", "type=inline", "-t", image, "--push")
+    epoch = {"SOURCE_DATE_EPOCH": "1700000000"}
+    first = pybuild.build(project, *both, *to, env=epoch)
+    index = registry.manifest("app", "1")
+    second = twin.build(project, *both, *to, "--cache-from", f"{registry.host}/cache:main", env=epoch)
+    third = Pybuild(copy_store(base_store, tmp_path / "third"), tmp_path / "third-home")
+    inline = third.build(project, *both, "--cache-from", image, env=epoch)
+
+    assert len(ran(first)) == 4
+    assert ran(second) == ran(inline) == []
+    assert registry.manifest("app", "1") == index
+
+
+def test_inline_cache_and_estargz_exclude_each_other(pybuild: Pybuild, write: Write) -> None:
+    """The layers of such an image are not those of its steps."""
+    said = pybuild.build(
+        write("FROM busybox\nRUN echo x > /x\n"), "--cache-to", "type=inline",
+        "-t", "registry.invalid/app", "--output", "type=image,compression=estargz", code=1,
+    )  # fmt: skip
+
+    assert "unsupported" in said.err
+    assert "eStargz" in said.err
+
+
 def test_export_of_what_was_imported(
     pybuild: Pybuild, other: Pybuild, registry: FakeRegistry, project: Path, tmp_path: Path
 ) -> None:

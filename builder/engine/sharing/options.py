@@ -8,7 +8,8 @@ from typing import Literal
 
 from builder.core.errors import Unsupported
 from builder.core.reference import DEFAULT_TAG, Reference
-from builder.exporter.packed import COMPRESSIONS, PackOptions
+from builder.engine.outputs import Outputs
+from builder.exporter.packed import COMPRESSIONS, PackOptions, UnknownCompression
 
 Mode = Literal["min", "max"]
 
@@ -51,12 +52,18 @@ class SharingOptions:
         """Whether the image itself is to carry its cache."""
         return any(target.place is None for target in self.targets)
 
+    def check(self, outputs: Outputs) -> None:
+        """Before anything is built. Raises Unsupported."""
+        if self.is_inline and any(item.options.compression == "estargz" for item in outputs.items):
+            raise Unsupported(
+                "an inline cache is not written into eStargz images: their layers are not those of the steps",
+                hint="use another compression, or export the cache to a registry",
+            )
+
 
 def packed_as(compression: str, level: int | None, *, is_forced: bool, is_oci: bool) -> PackOptions:
     """How the layers of a cache are packed. Raises NeedsOciTypes, UnknownCompression, Unsupported."""
     if compression not in COMPRESSIONS:
-        from builder.exporter.packed import UnknownCompression
-
         raise UnknownCompression(compression)
     if compression == "estargz":
         raise Unsupported(

@@ -140,6 +140,28 @@ def test_layers_that_can_be_fetched_later_are_not_fetched(scene: Scene) -> None:
     assert scene.store.snapshots.origin(record.result_id) == "registry.invalid/cache"
 
 
+@pytest.mark.parametrize("lost", [None, 0, 39])
+def test_many_layers_are_asked_for_together(store: Store, lost: int | None) -> None:
+    """A result of forty layers is whole or a miss, whichever of them is lost."""
+    remote, layers, blobs, parent = MemoryRemote("registry.invalid/cache"), {}, {}, None
+    for number in range(40):
+        data = f"layer {number}".encode()
+        layer = SharedLayer(parent, Digest.of(data), 1.0)
+        parent = layer.chain_id
+        layers[parent], blobs[layer.diff_id] = layer, layer_of(data)
+        if number != lost:
+            remote.blobs[Digest.of(data)] = data
+    document = CacheDocument(layers=layers, records={KEY: SharedRecord(parent, 1.0)}, blobs=blobs)
+    warnings: list[str] = []
+    imported = ImportedCache(
+        document, remote, store.snapshots, store.content, lambda key: [Lineage("", None, 40)],
+        warnings.append, Cancel(),
+    )  # fmt: skip
+
+    assert (imported.find(KEY) is None) == (lost is not None)
+    assert len(warnings) == (lost is not None)
+
+
 def test_old_result_is_a_miss(scene: Scene) -> None:
     """As a record of the store is that is older than it may be; nobody is warned."""
     lineage = Lineage(scene.base, scene.base_chain, 2)
