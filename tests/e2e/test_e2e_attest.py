@@ -226,6 +226,30 @@ def test_files_get_files(pybuild: Pybuild, project: Path, tmp_path: Path) -> Non
     assert json.loads((out / "sbom.spdx.json").read_text()) == sbom
 
 
+def test_several_platforms(pybuild: Pybuild, write: Write, registry: FakeRegistry, tmp_path: Path) -> None:
+    """Each image has its own; in one folder the platform is part of the names."""
+    name = f"{registry.host}/team/app:1"
+    project = write(
+        "FROM scratch\nARG TARGETARCH\nCOPY $TARGETARCH /\n", {"amd64/one": "1", "arm64/two": "2"}
+    )
+    out = tmp_path / "out"
+    pybuild.build(
+        project, "-t", name, "--platform", "linux/amd64,linux/arm64", "--push", "--provenance=min",
+        "-o", f"type=local,dest={out},platform-split=false", "--metadata-file", tmp_path / "meta.json",
+    )  # fmt: skip
+    one, two, *said = json.loads(registry.manifest("team/app", "1"))["manifests"]
+
+    assert [entry["annotations"]["vnd.docker.reference.digest"] for entry in said] == [
+        one["digest"], two["digest"],
+    ]  # fmt: skip
+    assert sorted(path.name for path in out.iterdir()) == [
+        "one", "provenance.linux_amd64.json", "provenance.linux_arm64.json", "two",
+    ]  # fmt: skip
+    assert {key for key in json.loads((tmp_path / "meta.json").read_text()) if "provenance" in key} == {
+        "buildx.build.provenance/linux/amd64", "buildx.build.provenance/linux/arm64",
+    }  # fmt: skip
+
+
 def test_warnings_of_a_broken_image(pybuild: Pybuild, write: Write, tmp_path: Path) -> None:
     """What cannot be read is said while building and in the document; the build goes on."""
     project = write("FROM scratch\nCOPY . /\n", {"var/lib/rpm/Packages": "bdb", "package-lock.json": "{"})
