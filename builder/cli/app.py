@@ -53,6 +53,7 @@ COMMANDS = {
     "index inspect": ("builder.cli.index:inspect", "Show what a registry has under a name."),
     "profile": ("builder.cli.profile:profile", "Show where the time of a build went."),
     "graph": ("builder.cli.graph.command:graph", "Draw the steps of a build or an image."),
+    "shell": ("builder.cli.shell:shell", "Open a shell in the files of a step."),
     "du": ("builder.cli.space:du", "Show what takes the room in the store."),
     "prune": ("builder.cli.space:prune", "Give back the room that nobody needs."),
     "bootstrap": ("builder.cli.system:bootstrap", "Make a base image from this machine, without a registry."),

@@ -26,6 +26,7 @@ from builder.cli.output_options import (
 )
 from builder.cli.render.base import Renderer
 from builder.cli.render.text import counted
+from builder.cli.shell import ON_FAIL, OnFail, failing
 from builder.cli.space_options import CacheTtl, KeepStorage
 from builder.cli.step_options import (
     AddHost,
@@ -178,6 +179,7 @@ def build(
         Path | None,
         typer.Option("--trace", metavar="FILE", help="Write what ran when, in Chrome's trace format."),
     ] = None,
+    on_fail: OnFail = "keep",
     keep_storage: KeepStorage = None,
     cache_ttl: CacheTtl = None,
     check: Annotated[
@@ -204,6 +206,7 @@ def build(
         environ=os.environ,
         context=path,
     )
+    choice("--on-fail", on_fail, ON_FAIL, {})
     recorder, source = Recorder(os.environ), BuildSource()
     request = request_of(given, recorder)
     request = replace(
@@ -227,7 +230,10 @@ def build(
         traced(engine, source, trace),
     ):
         limits = read_limits(engine.config, keep_storage=keep_storage, cache_ttl=cache_ttl)
-        outcome = with_room(engine, limits, lambda: run_build(engine, request, recorder, source, renderer))
+        with failing(on_fail, engine, request, source, renderer):
+            outcome = with_room(
+                engine, limits, lambda: run_build(engine, request, recorder, source, renderer)
+            )
     if iidfile is not None:
         write_image_id(iidfile, outcome.image)
     if metadata_file is not None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # --help does without
 # Options of `build` about the cache, which is not used here, and about what a build leaves, which is nothing.
 _OTHERS = frozenset(
     "tags no_cache no_cache_filter quiet iidfile outputs push load metadata_file annotations check trace"
-    " provenance sbom attest cache_from cache_to keep_storage cache_ttl".split()
+    " provenance sbom attest cache_from cache_to keep_storage cache_ttl on_fail".split()
 )
 
 Against = Annotated[

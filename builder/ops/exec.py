@@ -122,7 +122,7 @@ class ExecOperation:
 
     def _check(self, exit_code: int, shortage: str | None, active: ActiveSnapshot, job: Job) -> None:
         if exit_code != 0:
-            self._snapshots.keep_failed(active)
+            self._snapshots.keep_failed(active, failure_name(job.id, self._step))
             job.cancel.check()  # a killed step did not fail by itself
             raise StepFailed(self._op.args, exit_code, self._step, shortage)
         if shortage is not None:
@@ -131,27 +131,7 @@ class ExecOperation:
 
     def _run(self, root: Sequence[Mount], prepared: Prepared, job: Job) -> tuple[int, RunningProcess]:
         """The exit code, and the process that is over."""
-        op = self._op
-        process = ProcessSpec(
-            args=op.args,
-            env=(*op.env, *op.unkeyed_env),
-            cwd=op.cwd,
-            user=op.user,
-            hostname=op.hostname or _DEFAULT_HOSTNAME,
-            # The default network is the host's until bridges come (docs/differences.md).
-            network="none" if op.network == "none" else "host",
-            is_privileged=op.security == "insecure",
-            extra_hosts=tuple(
-                f"{address}\t{name}" for name, address in zip(op.host_names, op.host_addresses, strict=True)
-            ),
-            ulimits=op.ulimits,
-            shm_size=op.shm_size,
-            limits=op.limits,
-            cgroup_parent=op.cgroup_parent,
-            confinement=op.confinement,
-            secrets=prepared.secrets,
-            secret_env=prepared.secret_env,
-        )
+        process = process_of_step(self._op, prepared)
         out, out_writer = os.pipe2(os.O_CLOEXEC)
         err, err_writer = os.pipe2(os.O_CLOEXEC)
         try:
@@ -162,7 +142,7 @@ class ExecOperation:
             finally:
                 os.close(out_writer)
                 os.close(err_writer)
-            with Watchdog(op.times, lambda: running.signal(signal.SIGKILL)) as watchdog:
+            with Watchdog(self._op.times, lambda: running.signal(signal.SIGKILL)) as watchdog:
                 # A pipe may outlive its process, in one that has left it.
                 pump(
                     self._step,
@@ -235,6 +215,35 @@ def _plain(keyed: ExecOp, op: ExecOp, platform: str) -> Plain:
             ]
         )
     return {**shown, "env": variables, "arguments": list(op.argument_names), "platform": platform}
+
+
+def process_of_step(op: ExecOp, prepared: Prepared) -> ProcessSpec:
+    """What an operation runs, with its mounts made ready."""
+    return ProcessSpec(
+        args=op.args,
+        env=(*op.env, *op.unkeyed_env),
+        cwd=op.cwd,
+        user=op.user,
+        hostname=op.hostname or _DEFAULT_HOSTNAME,
+        # The default network is the host's until bridges come (docs/differences.md).
+        network="none" if op.network == "none" else "host",
+        is_privileged=op.security == "insecure",
+        extra_hosts=tuple(
+            f"{address}\t{name}" for name, address in zip(op.host_names, op.host_addresses, strict=True)
+        ),
+        ulimits=op.ulimits,
+        shm_size=op.shm_size,
+        limits=op.limits,
+        cgroup_parent=op.cgroup_parent,
+        confinement=op.confinement,
+        secrets=prepared.secrets,
+        secret_env=prepared.secret_env,
+    )
+
+
+def failure_name(build: str, step: str) -> str:
+    """Under which name the files of a failed step are kept."""
+    return f"{build}-{step.rpartition(':')[2][:16]}"
 
 
 def _keyed(op: ExecOp) -> ExecOp:

@@ -149,8 +149,8 @@ class Snapshotter(Protocol):
     def discard(self, active: ActiveSnapshot) -> None:
         """Throw away; idempotent."""
 
-    def keep_failed(self, active: ActiveSnapshot) -> None:
-        """Set the upper of a failed step aside, for whoever wants to look into it."""
+    def keep_failed(self, active: ActiveSnapshot, name: str) -> None:
+        """Set the upper of a failed step aside under a name, for whoever wants to look into it."""
 
     def add_layer(
         self,

@@ -234,9 +234,10 @@ class OverlaySnapshotter:
         """See Snapshotter."""
         remove_tree(self._state.scratch / active.name)
 
-    def keep_failed(self, active: ActiveSnapshot) -> None:
+    def keep_failed(self, active: ActiveSnapshot, name: str) -> None:
         """See Snapshotter."""
-        os.rename(active.upper, self._state.failed / active.name)
+        remove_tree(self._state.failed / name)
+        os.rename(active.upper, self._state.failed / name)
         self.discard(active)
         kept = sorted(self._state.failed.iterdir(), key=lambda path: path.lstat().st_ctime_ns)
         for path in kept[:-_KEPT_FAILURES]:

@@ -11,7 +11,7 @@
       mountpoints-v1           the lowest lower directory of every sandbox: what Docker mounts over
       containers-v1/ID         a container's writable layer and description
       caches-v1/IDENTITY       cache mounts of RUN (store/cachemounts.py)
-      failed-v1/NAME           the upper directory of a failed step
+      failed-v1/BUILD-STEP     the upper directory of a failed step
       logs-v1/BUILD/STEP       what steps printed
       turns-v1/KEY             flock: by whoever runs the step of that key (store/turns.py)
       cgroups-v1/OWNER         where one process made control groups, see builder/sandbox/cgroup.py

@@ -125,9 +125,9 @@ def test_mount_points_whatever_the_umask(store: Store) -> None:
 def test_failed_step_is_set_aside(store: Store) -> None:
     """What a failed step wrote can be looked at, and is no snapshot."""
     active = store.active({"a": b"a"})
-    store.snapshots.keep_failed(active)
+    store.snapshots.keep_failed(active, "build-step")
 
-    assert (store.state.failed / active.name / "a").read_bytes() == b"a"
+    assert (store.state.failed / "build-step/a").read_bytes() == b"a"
     assert store.snapshots.stat(active.name) is None
     assert list(store.state.scratch.iterdir()) == []
 

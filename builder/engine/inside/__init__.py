@@ -1,0 +1,1 @@
+"""Inside the steps of builds that were: their files, with their environment."""
