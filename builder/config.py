@@ -19,6 +19,7 @@ class Config:
     docker_config: Path  # Docker's config.json, for credentials
     proxies: Mapping[str, str]
     podman_logins: tuple[Path, ...] = ()  # asked for what Docker's file lacks
+    certificates: tuple[Path, ...] = ()  # the certs.d of Docker and podman
     path: str = os.defpath  # where programs of this machine are looked for
 
     @classmethod
@@ -43,6 +44,12 @@ class Config:
             docker_config=docker,
             podman_logins=_podman_logins(environ, uid),
             proxies=proxies,
+            certificates=(
+                home / ".config/docker/certs.d",
+                home / ".config/containers/certs.d",
+                Path("/etc/docker/certs.d"),
+                Path("/etc/containers/certs.d"),
+            ),
             path=path,
         )
 

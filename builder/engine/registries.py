@@ -13,7 +13,7 @@ from builder.registry.exchange import Exchange
 def registry_config(config: Config) -> RegistryConfig:
     """Raises InvalidRegistryConfig."""
     data = config.registries.read_bytes() if config.registries.is_file() else b""
-    return RegistryConfig.parse(data)
+    return RegistryConfig.parse(data).with_certificates(config.certificates)
 
 
 def open_exchange(config: Config, insecure: Iterable[str] = (), patience: Patience | None = None) -> Exchange:

@@ -13,10 +13,12 @@ ca = "/etc/ssl/corp.pem"    # trusted in addition to the system's certificates
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple, Self
 
 from builder.core.reference import DEFAULT_DOMAIN, InvalidReference, Reference
+from builder.registry.certificates import Certificates, certificates_for
 from builder.registry.interface import InvalidRegistryConfig
 
 # Docker Hub's name and the host that serves it (distribution/reference knows only the first).
@@ -34,6 +36,7 @@ class Endpoint(NamedTuple):
     is_mirror: bool = False
     is_verified: bool = True  # False: any certificate will do
     ca: str = ""  # path of a PEM file
+    certificates: Certificates = Certificates()
 
     @property
     def url(self) -> str:
@@ -50,10 +53,16 @@ class RegistrySettings(NamedTuple):
 
 
 class RegistryConfig:
-    """The ``registry`` tables of the configuration file."""
+    """The ``registry`` tables of the configuration file, and the ``certs.d`` of others."""
 
-    def __init__(self, registries: Mapping[str, RegistrySettings] | None = None) -> None:
+    def __init__(
+        self,
+        registries: Mapping[str, RegistrySettings] | None = None,
+        certificates: Sequence[Path] = (),
+    ) -> None:
+        """``certificates`` are directories, see ``certificates.py``."""
         self._registries = dict(registries or {})
+        self._certificates = tuple(certificates)
 
     @classmethod
     def parse(cls, data: bytes) -> Self:
@@ -75,14 +84,27 @@ class RegistryConfig:
     def with_insecure(self, domains: Iterable[str]) -> Self:
         """The same with these registries spoken to as if their tables said ``insecure = true``."""
         changed = {d: self._registries.get(d, RegistrySettings())._replace(insecure=True) for d in domains}
-        return type(self)({**self._registries, **changed})
+        return type(self)({**self._registries, **changed}, self._certificates)
+
+    def with_certificates(self, directories: Sequence[Path]) -> Self:
+        """The same with ``certs.d`` directories."""
+        return type(self)(self._registries, directories)
 
     def endpoints(self, domain: str) -> tuple[Endpoint, ...]:
         """Where to ask for ``domain``, in order: its mirrors, then itself. Raises InvalidRegistryConfig."""
         settings = self._registries.get(domain, RegistrySettings())
         found = [e for mirror in settings.mirrors for e in self._mirror(mirror)]
         host = _HUB_HOST if domain == DEFAULT_DOMAIN else domain
-        return (*found, *_own(Endpoint("", host), settings))
+        return (*found, *_own(self._certified(Endpoint("", host)), settings))
+
+    def _certified(self, endpoint: Endpoint) -> Endpoint:
+        try:
+            return endpoint._replace(certificates=certificates_for(endpoint.host, self._certificates))
+        except OSError as error:
+            why = (error.strerror or str(error)).lower()
+            raise InvalidRegistryConfig(
+                f'the certificates for "{endpoint.host}" in "{error.filename}" cannot be read: {why}'
+            ) from error
 
     def _mirror(self, text: str) -> tuple[Endpoint, ...]:
         match = _MIRROR.fullmatch(text)
@@ -93,7 +115,7 @@ class RegistryConfig:
             )
         scheme, host, prefix = match[1] or "", match[2], match[3]
         settings = self._registries.get(_domain(host), RegistrySettings())
-        mirror = Endpoint(scheme, host, prefix, is_mirror=True)
+        mirror = self._certified(Endpoint(scheme, host, prefix, is_mirror=True))
         if not scheme:
             return _own(mirror, settings)
         if scheme == "http" and not is_loopback(host) and not settings.insecure:
@@ -114,7 +136,8 @@ def _own(endpoint: Endpoint, settings: RegistrySettings) -> tuple[Endpoint, ...]
     if settings.insecure:
         unverified = endpoint._replace(scheme="https", is_verified=False, ca=settings.ca)
         return (unverified, endpoint._replace(scheme="http"))
-    if settings.insecure is None and not settings.ca and is_loopback(endpoint.host):
+    has_own = bool(settings.ca or endpoint.certificates.authorities or endpoint.certificates.clients)
+    if settings.insecure is None and not has_own and is_loopback(endpoint.host):
         return (endpoint._replace(scheme="http"),)
     return (endpoint._replace(scheme="https", ca=settings.ca),)
 

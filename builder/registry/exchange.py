@@ -111,9 +111,10 @@ class Exchange:
 
         Whoever can break a connection must not get the login in the clear.
         """
-        secure = endpoint._replace(scheme="https", is_verified=True, ca="")
         return endpoint.scheme == "http" and any(
-            other._replace(is_verified=True, ca="") == secure for other in list(self._answered)
+            (other.scheme, other.host, other.prefix, other.is_mirror)
+            == ("https", endpoint.host, endpoint.prefix, endpoint.is_mirror)
+            for other in list(self._answered)
         )
 
     def send(self, endpoint: Endpoint, call: Call, cancel: Cancel | None) -> Answer:

@@ -13,9 +13,10 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from builder.core.patience import Patience
 from builder.registry.answer import Answer, finish, translate
+from builder.registry.certificates import Certificates
 from builder.registry.config import Endpoint, is_loopback
 from builder.registry.retry import EndpointFailed, Retry
-from builder.registry.words import secrets_of
+from builder.registry.words import printable, secrets_of
 
 if TYPE_CHECKING:
     import ssl
@@ -55,7 +56,7 @@ class Transport:
         self._proxies = {k.lower(): v for k, v in (proxies or {}).items()}
         self._user_agent = user_agent
         self._patience = patience or Patience()
-        self._pools: dict[tuple[str, bool, str, str], urllib3.PoolManager] = {}
+        self._pools: dict[tuple[str, bool, str, Certificates, str], urllib3.PoolManager] = {}
         self._lock = threading.Lock()
 
     def close(self) -> None:
@@ -117,13 +118,16 @@ class Transport:
         is_own = _authority(url) == _authority(f"{endpoint.scheme}://{endpoint.host}")
         is_verified = endpoint.is_verified if is_own else True
         ca = endpoint.ca if is_own else ""
+        certificates = endpoint.certificates if is_own else Certificates()
         proxy = self._proxy(parts.scheme, parts.netloc, parts.hostname or "")
-        key = (parts.scheme, is_verified, ca, proxy)
+        key = (parts.scheme, is_verified, ca, certificates, proxy)
         with self._lock:
             pool = self._pools.get(key)
             if pool is None:
                 needs_tls = "https" in (parts.scheme, urlsplit(proxy).scheme)
-                context = _tls(endpoint, is_verified=is_verified, ca=ca) if needs_tls else None
+                context = None
+                if needs_tls:
+                    context = _tls(endpoint, certificates, is_verified=is_verified, ca=ca)
                 pool = self._pools[key] = _new_pool(context, proxy)
             return pool
 
@@ -196,7 +200,7 @@ def _new_pool(context: ssl.SSLContext | None, proxy: str) -> urllib3.PoolManager
     return urllib3.ProxyManager(bare, proxy_headers=headers, num_pools=32, maxsize=16, ssl_context=context)
 
 
-def _tls(endpoint: Endpoint, *, is_verified: bool, ca: str) -> ssl.SSLContext:
+def _tls(endpoint: Endpoint, certificates: Certificates, *, is_verified: bool, ca: str) -> ssl.SSLContext:
     import ssl
 
     context = ssl.create_default_context()
@@ -213,7 +217,17 @@ def _tls(endpoint: Endpoint, *, is_verified: bool, ca: str) -> ssl.SSLContext:
         except OSError as error:
             reason = f'the certificates in "{ca}" cannot be read: {(error.strerror or str(error)).lower()}'
             raise EndpointFailed(endpoint, reason) from error
+    try:
+        certificates.load_into(context)
+    except (OSError, ValueError) as error:
+        reason = f"its certificates cannot be used: {printable(str(error))}"
+        hint = f"look at {', '.join(_paths(certificates))}"
+        raise EndpointFailed(endpoint, reason, hint=hint) from error
     return context
+
+
+def _paths(certificates: Certificates) -> list[str]:
+    return [*certificates.authorities, *(path for pair in certificates.clients for path in pair)]
 
 
 def _is_exempt(hostname: str, netloc: str, no_proxy: str) -> bool:

@@ -130,6 +130,33 @@ def test_certificate_of_a_stranger_gets_no_login(place: Place) -> None:
         assert _logins(secure) == {_LOGIN}
 
 
+@pytest.mark.parametrize("place_of", [".config/docker/certs.d", ".config/containers/certs.d"])
+def test_certificates_of_docker_and_podman(place_of: str, place: Place) -> None:
+    """Trusted for that host; the client's is shown to it, and not to where it redirects."""
+    with (
+        FakeRegistry(tls=True, knows_clients=True) as secure,
+        FakeRegistry(tls=True, knows_clients=True) as other,
+    ):
+        for server in (secure, other):
+            server.push_image("app", "1", [layer_of({"a": b"a"})], {})
+        directory = place.command.home / place_of / secure.host
+        directory.mkdir(parents=True)
+        (directory / "ca.crt").write_bytes(TLS_PEM.read_bytes())
+        (directory / "client.cert").write_bytes(TLS_PEM.read_bytes())
+        failed = place.command("pull", f"{secure.host}/app:1", code=1)
+        assert "certificates cannot be used" in failed.err
+        assert str(directory / "client.key") in failed.err
+
+        (directory / "client.key").write_bytes(TLS_PEM.read_bytes())
+        secure.redirect("/blobs/", f"{other.url}*", times=9)
+        failed = place.command("pull", f"{secure.host}/app:1", code=1)
+        assert f"{other.host}: TLS failed" in failed.err
+        assert other.log == []
+
+        secure.heal()
+        place.command("pull", f"{secure.host}/app:1")
+
+
 def test_tls_is_not_given_up_for_a_registry_that_only_fails(place: Place) -> None:
     """Insecure is one whose certificate does not count: where TLS was spoken, the clear is not tried."""
     with FakeRegistry(tls=True) as secure:

@@ -95,7 +95,8 @@ class _Rule:
 class FakeRegistry:
     """Serves what was pushed into it; faults and logins are switched on by methods."""
 
-    def __init__(self, *, tls: bool = False) -> None:
+    def __init__(self, *, tls: bool = False, knows_clients: bool = False) -> None:
+        """``knows_clients``: who has not the certificate of these tests is not talked to."""
         self.log: list[LoggedRequest] = []
         self.spoken: list[Answer] = []  # that were said by ``speak``
         self.serves_ranges = True
@@ -115,7 +116,7 @@ class FakeRegistry:
         self._tokens: set[str] = set()
         self._lock = threading.Lock()
         self._tls = tls
-        self._server = _server(self, tls=tls)
+        self._server = _server(self, tls=tls, knows_clients=knows_clients)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 
     def __enter__(self) -> Self:
@@ -465,7 +466,7 @@ class FakeRegistry:
         return Answer(200, {"Content-Type": "application/json"}, json.dumps(body).encode())
 
 
-def _server(registry: FakeRegistry, *, tls: bool) -> ThreadingHTTPServer:
+def _server(registry: FakeRegistry, *, tls: bool, knows_clients: bool) -> ThreadingHTTPServer:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True
@@ -524,6 +525,9 @@ def _server(registry: FakeRegistry, *, tls: bool) -> ThreadingHTTPServer:
     if tls:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(TLS_PEM)
+        if knows_clients:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(TLS_PEM)
         server.socket = context.wrap_socket(server.socket, server_side=True)
     return server
 
