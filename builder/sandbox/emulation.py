@@ -38,7 +38,8 @@ class CannotEmulate(PybuildError):
 def can_execute(platform: Platform, *, host: Platform | None = None, binfmt: str = _BINFMT) -> bool:
     """By the processor of ``host``, or by any interpreter that is registered and enabled.
 
-    One without the flag F does not count: it would be looked for inside the step's own tree.
+    One without the flag F does not count: it would be looked for inside the step's own tree. Where the
+    kernel's list is not to be seen, as in most containers, a small program is tried.
     """
     host = host or Platform.host()
     if platform.os != host.os:
@@ -50,16 +51,26 @@ def can_execute(platform: Platform, *, host: Platform | None = None, binfmt: str
 def _has_interpreter(architecture: str, binfmt: str) -> bool:
     if architecture not in _ELF:
         return False
+    status = _read(f"{binfmt}/status")
+    if not status:
+        return _is_executed(architecture)
+    if not status.startswith("enabled"):
+        return False
     header = _header(architecture)
     try:
-        if not _read(f"{binfmt}/status").startswith("enabled"):
-            return False
         names = os.listdir(binfmt)
     except OSError:
         return False
     return any(
         _takes(_read(f"{binfmt}/{name}"), header) for name in names if name not in ("register", "status")
     )
+
+
+def _is_executed(architecture: str) -> bool:
+    from builder.sandbox.probe import program, runs
+
+    machine, is_64_bit, is_big_endian, _ = _ELF[architecture]
+    return runs(program(architecture, machine, is_64_bit=is_64_bit, is_big_endian=is_big_endian))
 
 
 def _header(architecture: str) -> bytes:

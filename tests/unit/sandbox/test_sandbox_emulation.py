@@ -8,6 +8,7 @@ import pytest
 
 from builder.core.platform import Platform
 from builder.sandbox.emulation import CannotEmulate, can_execute
+from builder.sandbox.probe import program, runs
 
 AMD64, ARM64, ARM = Platform("linux", "amd64"), Platform("linux", "arm64"), Platform("linux", "arm", "v7")
 
@@ -35,15 +36,15 @@ def _binfmt(directory: Path, *, status: str = "enabled", state: str = "enabled",
 
 def test_the_processor(tmp_path: Path) -> None:
     """Its own platform in every variant, and the older one that it also knows."""
-    missing = str(tmp_path / "none")
+    off = _binfmt(tmp_path, status="disabled")
 
-    assert can_execute(AMD64, host=AMD64, binfmt=missing)
-    assert can_execute(Platform("linux", "amd64", "v3"), host=AMD64, binfmt=missing)
-    assert can_execute(Platform("linux", "386"), host=AMD64, binfmt=missing)
-    assert can_execute(ARM, host=ARM64, binfmt=missing)
-    assert not can_execute(ARM64, host=AMD64, binfmt=missing)
-    assert not can_execute(AMD64, host=Platform("linux", "386"), binfmt=missing)
-    assert not can_execute(Platform("windows", "amd64"), host=AMD64, binfmt=missing)
+    assert can_execute(AMD64, host=AMD64, binfmt=off)
+    assert can_execute(Platform("linux", "amd64", "v3"), host=AMD64, binfmt=off)
+    assert can_execute(Platform("linux", "386"), host=AMD64, binfmt=off)
+    assert can_execute(ARM, host=ARM64, binfmt=off)
+    assert not can_execute(ARM64, host=AMD64, binfmt=off)
+    assert not can_execute(AMD64, host=Platform("linux", "386"), binfmt=off)
+    assert not can_execute(Platform("windows", "amd64"), host=AMD64, binfmt=off)
 
 
 def test_an_interpreter(tmp_path: Path) -> None:
@@ -70,3 +71,22 @@ def test_error() -> None:
     assert error.hint is not None
     assert "qemu-user-static" in error.hint
     assert "qemu-aarch64" in error.hint
+
+
+def test_programs_that_are_tried() -> None:
+    """The one of this machine's processor runs, one of none does not."""
+    machine = {"amd64": 62, "arm64": 183, "riscv64": 243, "ppc64le": 21, "s390x": 22}
+    architecture = Platform.host().architecture
+    order = {"is_64_bit": True, "is_big_endian": architecture == "s390x"}
+
+    assert runs(program(architecture, machine[architecture], **order))
+    assert not runs(program(architecture, 0xFFFF, **order))
+    assert not runs(b"")
+
+
+def test_list_that_is_not_to_be_seen(tmp_path: Path) -> None:
+    """Then what the kernel does decides: here that of this machine's own processor, seen from another."""
+    other = Platform("linux", "mips64le")
+
+    assert can_execute(Platform.host(), host=other, binfmt=str(tmp_path / "none"))
+    assert not can_execute(Platform("linux", "pdp11"), host=other, binfmt=str(tmp_path / "none"))
