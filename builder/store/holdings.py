@@ -38,6 +38,16 @@ class Node:
 
 
 @dataclass(slots=True)
+class _Fall:
+    """What goes with one thing: how many users and contents fewer there are then, by name."""
+
+    freed: int = 0
+    users: Counter[str] = field(default_factory=Counter)
+    contents: Counter[str] = field(default_factory=Counter)
+    things: set[tuple[str, str]] = field(default_factory=set)
+
+
+@dataclass(slots=True)
 class Holdings:
     """Things and what they hold; ``drop`` takes one away, in thought.
 
@@ -90,32 +100,42 @@ class Holdings:
 
     def freed_by(self, thing: Thing) -> int:
         """Bytes that would be free if it alone went."""
-        users, contents, gone = self._users.copy(), self._contents.copy(), set(self._gone)
-        try:
-            return self.drop(thing)
-        finally:
-            self._users, self._contents, self._gone = users, contents, gone
+        return self._fall(thing).freed
 
     def drop(self, thing: Thing) -> int:
         """It goes, and whatever nothing else holds; bytes that are free then."""
-        if (thing.kind, thing.id) in self._gone:
-            return 0
-        self._gone.add((thing.kind, thing.id))
-        freed = self.sizes.get(thing.path, 0)
-        pending = list(thing.roots)
-        while pending:
-            name = pending.pop()
-            self._users[name] -= 1
-            node = self.nodes.get(name)
-            if self._users[name] or node is None:
+        fall = self._fall(thing)
+        self._users.subtract(fall.users)
+        self._contents.subtract(fall.contents)
+        self._gone |= fall.things
+        return fall.freed
+
+    def _fall(self, thing: Thing) -> _Fall:
+        fall = _Fall()
+        things, names = [thing], list[str]()
+        while things or names:
+            if not names:
+                falling = things.pop()
+                if (falling.kind, falling.id) not in self._gone and (
+                    falling.kind,
+                    falling.id,
+                ) not in fall.things:
+                    fall.things.add((falling.kind, falling.id))
+                    fall.freed += self.sizes.get(falling.path, 0)
+                    names += falling.roots
                 continue
-            freed += node.size
-            pending += node.needs
+            name = names.pop()
+            fall.users[name] += 1
+            node = self.nodes.get(name)
+            if self._users[name] > fall.users[name] or node is None:
+                continue
+            fall.freed += node.size
+            names += node.needs
             if node.diff_id:
-                self._contents[node.diff_id] -= 1
-                if not self._contents[node.diff_id]:
-                    freed += sum(self.drop(packed) for packed in self._packed.get(node.diff_id, ()))
-        return freed
+                fall.contents[node.diff_id] += 1
+                if self._contents[node.diff_id] == fall.contents[node.diff_id]:
+                    things += self._packed.get(node.diff_id, ())
+        return fall
 
     def is_gone(self, thing: Thing) -> bool:
         """Whether it was dropped, or went with what was."""

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.cli import Pybuild, finish
+from tests.support.stores import Write
 
 pytestmark = pytest.mark.e2e
 
@@ -85,6 +86,20 @@ def test_typing_reaches_the_shell(pybuild: Pybuild, terminal: _Terminal) -> None
     terminal.type(b"\x04")
 
     assert finish(process).code == 9
+
+
+def test_a_shell_in_a_step_has_a_terminal(pybuild: Pybuild, terminal: _Terminal, write: Write) -> None:
+    """`pybuild shell` on a terminal is a shell to talk to."""
+    pybuild.build(write("FROM busybox\nRUN echo of the step > /x\n"))
+    slave = os.fdopen(os.dup(terminal.slave), "r+b", buffering=0)
+    with slave:
+        process = pybuild.start("shell", "2", stdin=slave, stdout=slave, stderr=slave)
+    terminal.expect(b"# ")
+    terminal.type(b"cat /x; tty\n")
+    terminal.expect(b"of the step\r\n/dev/")
+    terminal.type(b"exit 6\n")
+
+    assert finish(process).code == 6
 
 
 def test_callers_terminal_is_as_before(pybuild: Pybuild, terminal: _Terminal) -> None:
