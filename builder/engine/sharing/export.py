@@ -17,6 +17,7 @@ from builder.cache.document import (
     SharedLayer,
     SharedMount,
     SharedRecord,
+    decode,
 )
 from builder.cache.interface import CacheRemote
 from builder.cache.reading import read_caches
@@ -293,6 +294,8 @@ class _Export:
         described = Descriptor(
             media_type=OCI_CONFIG if is_oci else DOCKER_CONFIG, digest=Digest.of(config), size=len(config)
         )
+        # Nobody would read it otherwise: better to hear of that now.
+        decode(config, described.media_type, [blob.descriptor for blob in blobs])
         manifest = manifest_document(described, [blob.descriptor for blob in blobs], (), is_oci=is_oci)
         cancel, place = self._sharing.job.cancel, self._target.place
         assert place is not None, "an inline cache is written with its image"
