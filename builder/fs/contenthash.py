@@ -128,10 +128,10 @@ class ContentReader:
         """The paths behind ``digest``, which was of source ``number``, as ``fs.listing`` encodes them."""
         from builder.fs.listing import encode_listing  # only when a step runs
 
-        starts = [start for start, _ in self._matches[1:]] + [len(self._read_so_far)]
+        ends = [start for start, _ in self._matches[1:]] + [len(self._read_so_far)]
         read = (
             (f"{number}:{_relative(entry, match)}", entry, digest)
-            for (start, match), end in zip(self._matches, starts, strict=True)
+            for (start, match), end in zip(self._matches, ends, strict=False)  # a wildcard may find nothing
             for entry, digest in self._read_so_far[start:end]
         )
         return encode_listing(read, keeps_owner=self._keeps_owner, mode_of=self._mode_of)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from builder.fs.tree import Entry
@@ -51,8 +51,10 @@ def encode_listing(
     return _compressed("".join(f"{field}\0" for field in fields))
 
 
-def join_listings(listings: Iterable[bytes]) -> bytes:
+def join_listings(listings: Sequence[bytes]) -> bytes:
     """One for content that is made up of several."""
+    if len(listings) == 1:
+        return listings[0]
     return _compressed("".join(_text(each) for each in listings))
 
 

@@ -58,6 +58,7 @@ class FileOperation:
         self._snapshots = snapshots
         self._records: dict[int, ContentRecord] = {}  # by action: what was hashed of a context
         self._readers: dict[int, list[ContentReader]] = {}  # by input: what hashed it
+        self._listings: dict[int, bytes] = {}  # by input
 
     def cache_map(self, job: Job) -> CacheMap[Result]:
         """See Op."""
@@ -115,6 +116,7 @@ class FileOperation:
         cache = result.stat_cache if isinstance(result, LocalContext) else None
         digests = []
         readers = self._readers[index] = []
+        self._listings.pop(index, None)
         for number, action in self._copies(index):
             reader = ContentReader(
                 tree,
@@ -135,9 +137,11 @@ class FileOperation:
         readers = self._readers.get(index)
         if readers is None:
             return None
-        from builder.fs.listing import join_listings
+        if index not in self._listings:
+            from builder.fs.listing import join_listings
 
-        return join_listings(reader.listing(number) for number, reader in enumerate(readers))
+            self._listings[index] = join_listings([r.listing(number) for number, r in enumerate(readers)])
+        return self._listings[index]
 
     def _copies(self, index: int) -> list[tuple[int, CopyAction]]:
         return [

@@ -251,6 +251,7 @@ def test_link(builder: Builder, tmp_path: Path) -> None:
         ("excluded", "COPY --exclude=*.md w /w/", "w/b.md", None),
         ("not excluded", "COPY --exclude=*.md w /w/", "w/a.txt", 'file "w/a.txt" changed'),
         ("parents", "COPY --parents w/a.txt /p/", "w/a.txt", 'file "w/a.txt" changed'),
+        ("nothing that a wildcard finds", "COPY w/*.none w/a.txt /w/", "w/a.txt", 'file "w/a.txt" changed'),
         ("several", "COPY w/a.txt w/b.md /s/", "w/b.md", 'file "w/b.md" changed'),
         ("chmod", "COPY --chmod=600 w/a.txt /c/", "w/a.txt", 'file "w/a.txt" changed'),
     ],
