@@ -166,6 +166,27 @@ def test_docker_manifests_make_a_manifest_list(pybuild: Pybuild, registry: FakeR
     ]
 
 
+def test_copies_survive_breaks_and_never_hold_a_wrong_byte(
+    pybuild: Pybuild, registry: FakeRegistry, other_registry: FakeRegistry
+) -> None:
+    """A transfer that breaks goes on; wrong bytes are an error, and leave nothing under the name."""
+    _image(other_registry, "there", "arm64")
+    source = f"{other_registry.host}/there:arm64"
+    other_registry.truncate("GET .*/blobs/", 100)
+    other_registry.fail("GET .*/blobs/", 503, times=1)
+    registry.drop("PUT .*/blobs/")
+    pybuild("index", "create", "-t", f"{registry.host}/broken:1", source)
+    assert _listed(registry, "broken", "1").keys() == {"arm64"}
+
+    other_registry.heal()
+    (layer, _) = json.loads(other_registry.manifest("there", "arm64"))["layers"]
+    other_registry.corrupt(f"GET .*/blobs/{layer['digest']}")
+    said = pybuild("index", "create", "-t", f"{registry.host}/wrong:1", source, code=1).err
+    assert "error[digest-mismatch]" in said
+    assert not registry.has("wrong", "1")
+    assert not registry.has("wrong", layer["digest"])
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [
