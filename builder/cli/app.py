@@ -84,7 +84,9 @@ _GROUPS = {
 }  # fmt: skip
 
 # Options of the program itself that take a value, before the command's name.
-_VALUED = ("--root",)
+_VALUED = ("--root", "--ca-bundle")
+# Of those, what people write behind the command's name as well.
+_ANYWHERE = "--ca-bundle"
 
 
 def run(
@@ -95,7 +97,7 @@ def run(
     patience: Patience | None = None,
 ) -> int:
     """One command; its exit code: 0, 1 for an error, 2 for wrong usage, or what a container answered."""
-    arguments = _ungrouped(arguments)
+    arguments = _ungrouped(_hoisted(arguments))
     name = _command_name(arguments)
     app = make_app([name] if name in COMMANDS else list(COMMANDS))
     command = typer.main.get_command(app)
@@ -108,7 +110,7 @@ def run(
         arguments = normalise(arguments)
     elif name in COMMANDS:
         arguments = _switched(arguments, command.commands[name])  # type: ignore[attr-defined]  # it is a group
-    settings = Settings(None, launcher, uid, patience)
+    settings = Settings(None, launcher, uid=uid, patience=patience)
     code = command.main(arguments, prog_name="pybuild", standalone_mode=True, obj=settings)
     return code if isinstance(code, int) else 0
 
@@ -140,6 +142,12 @@ def _program(
         Path | None,
         typer.Option("--root", metavar="DIR", help="The state directory (default: PYBUILD_ROOT)."),
     ] = None,
+    ca_bundle: Annotated[
+        Path | None,
+        typer.Option(
+            "--ca-bundle", metavar="FILE", help="Trust these certificates too (default: PYBUILD_CA_BUNDLE)."
+        ),
+    ] = None,
     version: Annotated[
         bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)
     ] = False,
@@ -147,7 +155,21 @@ def _program(
     if version:
         print(f"pybuild {__version__}")
         raise typer.Exit
-    context.obj = context.obj._replace(root=root)
+    context.obj = context.obj._replace(root=root, ca_bundle=ca_bundle)
+
+
+def _hoisted(arguments: Sequence[str]) -> list[str]:
+    """``build --ca-bundle FILE`` is ``--ca-bundle FILE build``; what `run` runs has options of its own."""
+    rest, first = list(arguments), list[str]()
+    end = rest.index("--") if "--" in rest else len(rest)
+    if _command_name(rest) != "run":
+        for at in reversed(range(end)):
+            if rest[at] == _ANYWHERE and at + 1 < end:
+                first[:0] = rest[at : at + 2]
+                del rest[at : at + 2]
+            elif rest[at].startswith(f"{_ANYWHERE}="):
+                first.insert(0, rest.pop(at))
+    return first + rest
 
 
 def _ungrouped(arguments: Sequence[str]) -> list[str]:

@@ -37,7 +37,7 @@ def opened_with(settings: Settings, progress: Progress | None = None) -> Iterato
     """The engine, for one job. SIGTERM and SIGINT stop the job; its processes die first."""
     cancel = Cancel()
     job = Job(os.urandom(8).hex(), progress=progress or NoProgress(), cancel=cancel)
-    config = Config.load(os.environ, root=settings.root, uid=settings.uid)
+    config = _config(settings)
     with (
         _stopping(cancel),
         Engine.open(config, job, launcher=settings.launcher, patience=settings.patience) as engine,
@@ -48,7 +48,7 @@ def opened_with(settings: Settings, progress: Progress | None = None) -> Iterato
 def settings_of(context: typer.Context) -> Config:
     """The configuration, for a command that needs no store."""
     settings = _settings(context)
-    return Config.load(os.environ, root=settings.root, uid=settings.uid)
+    return _config(settings)
 
 
 def patience_of(context: typer.Context) -> Patience | None:
@@ -59,6 +59,10 @@ def patience_of(context: typer.Context) -> Patience | None:
 def caller(context: typer.Context) -> int:
     """The user id of the caller, before it became root of a namespace."""
     return _settings(context).uid
+
+
+def _config(settings: Settings) -> Config:
+    return Config.load(os.environ, root=settings.root, uid=settings.uid, ca_bundle=settings.ca_bundle)
 
 
 def _settings(context: typer.Context) -> Settings:

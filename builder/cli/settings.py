@@ -15,5 +15,6 @@ class Settings(NamedTuple):
 
     root: Path | None
     launcher: Launcher | None
+    ca_bundle: Path | None = None
     uid: int = 0  # of the caller, before it became root of a namespace
     patience: Patience | None = None

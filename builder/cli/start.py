@@ -32,7 +32,7 @@ def main() -> None:
         if quick is not None:
             from builder.cli.container_run import execute
 
-            sys.exit(guarded(lambda: execute(Settings(quick.root, launcher, uid), quick.values)))
+            sys.exit(guarded(lambda: execute(Settings(quick.root, launcher, uid=uid), quick.values)))
     sys.exit(guarded(lambda: _with_typer(arguments, launcher, uid)))
 
 

@@ -137,7 +137,9 @@ class Engine:
         """For files by their address."""
         from builder.registry.web import HttpWebClient
 
-        return HttpWebClient.open(proxies=self.config.proxies, patience=self.patience)
+        return HttpWebClient.open(
+            proxies=self.config.proxies, patience=self.patience, ca_bundle=self.config.ca_bundle
+        )
 
     def packer(self, layers: Layers) -> Packer:
         """Packs images of this store on every processor; ``layers`` must stay open meanwhile."""

@@ -19,7 +19,14 @@ def renew(config: Config, server: str, patience: Patience | None = None) -> None
     host = server_name(server)
     known = _known(config, host)
     assert known is not None
-    verify_login(registry_config(config), host, known, proxies=config.proxies, patience=patience)
+    verify_login(
+        registry_config(config),
+        host,
+        known,
+        proxies=config.proxies,
+        patience=patience,
+        ca_bundle=config.ca_bundle,
+    )
 
 
 def log_in(
@@ -31,7 +38,14 @@ def log_in(
     """
     host = server_name(server)
     given = Credential(username, password)
-    kept = verify_login(registry_config(config), host, given, proxies=config.proxies, patience=patience)
+    kept = verify_login(
+        registry_config(config),
+        host,
+        given,
+        proxies=config.proxies,
+        patience=patience,
+        ca_bundle=config.ca_bundle,
+    )
     return LoginFile(config.docker_config).keep(host, kept)
 
 

@@ -60,7 +60,9 @@ def prepare(
         return open_remote(engine, recorder, blobs, lock)
 
     caches = caches or engine.caches
-    resolver = OpResolver(engine.snapshots, engine.executor, folders, bridge.image, caches, remote)
+    resolver = OpResolver(
+        engine.snapshots, engine.executor, folders, bridge.image, caches, remote, engine.config.ca_bundle
+    )
 
     def solve(tree: Definition) -> str:
         results = SnapshotResults(engine.snapshots)

@@ -27,4 +27,5 @@ def open_exchange(config: Config, insecure: Iterable[str] = (), patience: Patien
         more_logins=config.podman_logins,
         proxies=config.proxies,
         patience=patience,
+        ca_bundle=config.ca_bundle,
     )

@@ -48,6 +48,7 @@ def open_remote(engine: Engine, recorder: Recorder, blobs: Mapping[str, Path], l
             note,
             path=engine.config.path,
             proxies=engine.config.proxies,
+            ca_bundle=engine.config.ca_bundle,
             agent=_agent,
             locked=lambda reference: lock.find("git", reference),
         )

@@ -20,6 +20,7 @@ from builder.executor.interface import Executor, ProcessIO, ProcessSpec, Running
 from builder.fs.tree import StackedTree
 from builder.llb.definition import Vertex
 from builder.llb.ops import CacheMount, ExecOp, InputMount
+from builder.ops.certificates import bundle_environment, bundle_mounts
 from builder.ops.mounts import MountServices, Prepared, Step, prepare_mounts, select_mounted
 from builder.ops.pump import pump
 from builder.ops.results import Result, SnapshotResult, snapshot_of
@@ -80,6 +81,8 @@ class ExecOperation:
         snapshots: Snapshotter,
         executor: Callable[[], Executor],
         caches: CacheMounts,
+        *,
+        ca_bundle: str = "",
     ) -> None:
         self._step = str(digest)
         self._vertex = vertex
@@ -87,6 +90,7 @@ class ExecOperation:
         self._snapshots = snapshots
         self._executor = executor
         self._services = MountServices(snapshots, caches)
+        self._ca_bundle = ca_bundle
         self._readers: dict[int, ContentReader] = {}  # by input: what hashed it
 
     def cache_map(self, job: Job) -> CacheMap[Result]:
@@ -132,12 +136,16 @@ class ExecOperation:
     def _run(self, root: Sequence[Mount], prepared: Prepared, job: Job) -> tuple[int, RunningProcess]:
         """The exit code, and the process that is over."""
         process = process_of_step(self._op, prepared)
+        process = replace(process, env=(*process.env, *bundle_environment(self._ca_bundle, process.env)))
         out, out_writer = os.pipe2(os.O_CLOEXEC)
         err, err_writer = os.pipe2(os.O_CLOEXEC)
         try:
             try:
                 running = self._executor().start(
-                    process, [*root, *prepared.mounts], ProcessIO(stdout=out_writer, stderr=err_writer), job
+                    process,
+                    [*root, *prepared.mounts, *bundle_mounts(self._ca_bundle)],
+                    ProcessIO(stdout=out_writer, stderr=err_writer),
+                    job,
                 )
             finally:
                 os.close(out_writer)

@@ -35,6 +35,7 @@ class OpResolver:
         image: Callable[[Digest], tuple[ImageConfig, str]],
         caches: CacheMounts,
         remote: Callable[[], RemoteSources] | None = None,
+        ca_bundle: str = "",
     ) -> None:
         self._snapshots = snapshots
         self._executor = executor
@@ -42,6 +43,7 @@ class OpResolver:
         self._image = image
         self._caches = caches
         self._open_remote = remote
+        self._ca_bundle = ca_bundle
 
     def resolve(self, digest: Digest, vertex: Vertex) -> Op[Result]:
         """See Resolver."""
@@ -49,7 +51,15 @@ class OpResolver:
             case SourceOp():
                 return self._source(digest, vertex.op)
             case ExecOp():
-                return ExecOperation(digest, vertex, vertex.op, self._snapshots, self._executor, self._caches)
+                return ExecOperation(
+                    digest,
+                    vertex,
+                    vertex.op,
+                    self._snapshots,
+                    self._executor,
+                    self._caches,
+                    ca_bundle=self._ca_bundle,
+                )
             case FileOp():
                 return FileOperation(digest, vertex, vertex.op, self._snapshots)
             case MergeOp():

@@ -59,13 +59,14 @@ class Exchange:
         more_logins: tuple[Path, ...] = (),
         proxies: Mapping[str, str] | None = None,
         patience: Patience | None = None,
+        ca_bundle: str = "",
     ) -> Self:
         """``docker_config`` is the path of a ``config.json``; ``proxies`` as the environment names them.
 
         ``more_logins`` are files of the same form, asked for what it lacks. Opens no connection.
         Raises InvalidRegistryConfig.
         """
-        transport, retry = transport_and_retry(proxies, patience)
+        transport, retry = transport_and_retry(proxies, patience, ca_bundle)
         credentials = CredentialStore.load(docker_config, *more_logins)
         return cls(config or RegistryConfig(), transport, Authenticator(transport, credentials, retry), retry)
 

@@ -63,12 +63,13 @@ def verify_login(
     proxies: Mapping[str, str],
     cancel: Cancel | None = None,
     patience: Patience | None = None,
+    ca_bundle: str = "",
 ) -> Credential:
     """What to keep: the same, or an identity token that the registry gave for it.
 
     Raises LoginRefused, RegistryUnavailable.
     """
-    transport, retry = transport_and_retry(proxies, patience)
+    transport, retry = transport_and_retry(proxies, patience, ca_bundle)
     authenticator = Authenticator(transport, _One(host, credential), retry, is_login=True)
     exchange = Exchange(config, transport, authenticator, retry)
 

@@ -51,11 +51,16 @@ class Transport:
         proxies: Mapping[str, str] | None = None,
         user_agent: str = "pybuild",
         patience: Patience | None = None,
+        ca_bundle: str = "",
     ) -> None:
-        """``proxies`` are HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, in either case."""
+        """``proxies`` are HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, in either case.
+
+        ``ca_bundle`` is a file of certificates that are trusted beside the system's.
+        """
         self._proxies = {k.lower(): v for k, v in (proxies or {}).items()}
         self._user_agent = user_agent
         self._patience = patience or Patience()
+        self._ca_bundle = ca_bundle
         self._pools: dict[tuple[str, bool, str, Certificates, str], urllib3.PoolManager] = {}
         self._lock = threading.Lock()
 
@@ -117,7 +122,7 @@ class Transport:
         # Its own certificate rules are for the registry; where it redirects to, the system's rules hold.
         is_own = _authority(url) == _authority(f"{endpoint.scheme}://{endpoint.host}")
         is_verified = endpoint.is_verified if is_own else True
-        ca = endpoint.ca if is_own else ""
+        ca = (endpoint.ca if is_own else "") or self._ca_bundle
         certificates = endpoint.certificates if is_own else Certificates()
         proxy = self._proxy(parts.scheme, parts.netloc, parts.hostname or "")
         key = (parts.scheme, is_verified, ca, certificates, proxy)
@@ -139,11 +144,12 @@ class Transport:
 
 
 def transport_and_retry(
-    proxies: Mapping[str, str] | None, patience: Patience | None
+    proxies: Mapping[str, str] | None, patience: Patience | None, ca_bundle: str
 ) -> tuple[Transport, Retry]:
     """As patient as that; None: the usual."""
     patience = patience or Patience()
-    return Transport(proxies=proxies, patience=patience), Retry(sleep=patience.sleep)
+    transport = Transport(proxies=proxies, patience=patience, ca_bundle=ca_bundle)
+    return transport, Retry(sleep=patience.sleep)
 
 
 def _secrets(request: Request) -> tuple[str, ...]:

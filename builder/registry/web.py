@@ -31,9 +31,10 @@ class HttpWebClient:
         *,
         proxies: Mapping[str, str] | None = None,
         patience: Patience | None = None,
+        ca_bundle: str = "",
     ) -> Self:
         """Opens no connection."""
-        return cls(*transport_and_retry(proxies, patience))
+        return cls(*transport_and_retry(proxies, patience, ca_bundle))
 
     def close(self) -> None:
         """Drop idle connections; the client may be used again."""

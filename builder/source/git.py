@@ -45,6 +45,7 @@ class GitRepositories:
         *,
         path: str,
         proxies: Mapping[str, str],
+        ca_bundle: str = "",
         agent: Agent = _no_agent,
         locked: Locked = nothing_locked,
     ) -> None:
@@ -53,6 +54,7 @@ class GitRepositories:
         self._note = note
         self._path = path
         self._proxies = proxies
+        self._ca_bundle = ca_bundle
         self._agent = agent
         self._locked = locked
         self._lock = threading.Lock()
@@ -114,6 +116,7 @@ class GitRepositories:
                 home,
                 path=self._path,
                 proxies=self._proxies,
+                ca_bundle=self._ca_bundle,
                 headers=_headers(reference, job),
                 ssh_agent=None if agent is None else str(agent),
                 cancel=job.cancel,

@@ -49,6 +49,7 @@ class GitProgram:
         *,
         path: str,
         proxies: Mapping[str, str],
+        ca_bundle: str = "",
         headers: Mapping[str, str],
         ssh_agent: str | None,
         cancel: Cancel,
@@ -81,6 +82,8 @@ class GitProgram:
             "SSH_ASKPASS": "",
             **{name.lower(): value for name, value in proxies.items()},
         }
+        if ca_bundle:
+            self._environ["GIT_SSL_CAINFO"] = ca_bundle
         # In the environment and not on the command line, which everybody on the machine can read.
         for index, (name, value) in enumerate(settings):
             self._environ[f"GIT_CONFIG_KEY_{index}"] = name
