@@ -37,6 +37,7 @@ from builder.engine.sharing.options import SharingOptions
 from builder.engine.sharing.session import Saved, Sharing, Written
 from builder.exporter.image import finish_image
 from builder.exporter.layers import Layers
+from builder.exporter.prepack import Prepacker
 from builder.frontend.interface import FrontendResult
 from builder.llb.definition import merged
 from builder.ops.results import Result, SnapshotResult, SnapshotResults, snapshot_of
@@ -151,8 +152,10 @@ def build(
             for chain, clamped in zip(final, clamps, strict=True):
                 if digest in chain:
                     layers.prefetch(clamped(results[0].name))
+                    ahead.add(clamped(results[0].name))
 
-        with layers:
+        ahead = Prepacker(lambda: engine.packer(layers), engine.snapshots, request.outputs.packed_ahead())
+        with layers, ahead:
             solver = Solver[Result](
                 prepared.resolver,
                 sharing.cache,
@@ -176,6 +179,7 @@ def build(
             record.note_image(str(main.image), tags)
             made = dict(zip(built, conversions, strict=True))
             attester = Attester(engine, job, request, prepared, recorder, made, started_at=started_at)
+            ahead.finish()
             exporter = Exporter(engine, job, layers, tags, attester if wanted else None)
             exported = exporter.export(built, request.outputs)
             provenances = attester.described(request.described_provenance)

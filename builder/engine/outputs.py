@@ -168,6 +168,20 @@ class Outputs:
             item.kind == "cacheonly" or (item.pushes and not item.options.is_forced) for item in self.items
         )
 
+    def packed_ahead(self) -> tuple[PackOptions, ...]:
+        """How the layers will leave, of what is worth to begin before the image is whole."""
+        return tuple(
+            dict.fromkeys(
+                item.options
+                for item in self.items
+                if item.options.compression != "uncompressed"
+                and (
+                    item.kind in ("docker", "oci", "load")
+                    or (item.keeps_image and (item.pushes or item.is_packed or self.is_described))
+                )
+            )
+        )
+
     def pushed(self, tags: Sequence[Reference]) -> tuple[Reference, ...]:
         """Where the image is pushed to."""
         return tuple(name for item in self.items if item.pushes for name in (*tags, *item.names))

@@ -39,12 +39,21 @@ class Packer:
         forms: LayerForms,
         *,
         threads: int,
+        check: Callable[[], object] | None = None,
     ) -> None:
+        """``check`` is called for each piece of a tree that is packed, and may end it by raising."""
+        self._check = check
         self._layers = layers
         self._snapshots = snapshots
         self._content = content
         self._forms = forms
         self._threads = threads
+
+    def checked(self, check: Callable[[], object]) -> Packer:
+        """The same with another ``check``."""
+        return Packer(
+            self._layers, self._snapshots, self._content, self._forms, threads=self._threads, check=check
+        )
 
     def pack(self, config: bytes, top: str, options: PackOptions) -> PackedImage:
         """Pack the image with that config and that topmost snapshot.
@@ -155,6 +164,7 @@ class Packer:
 
     def _write_plain(self, snapshot: Snapshot, sink: Sink) -> None:
         """The layer's tar, checked against its diff ID."""
+        sink = self._interrupted(sink)
         if snapshot.layer is None:
             self._layers.write(snapshot, sink)
             return
@@ -166,6 +176,17 @@ class Packer:
                 sink(data)
         if snapshot.diff_id is not None and reader.hex != snapshot.diff_id.hex:
             raise DigestMismatch(snapshot.diff_id, f"sha256:{reader.hex}", what="unpacked layer")
+
+    def _interrupted(self, sink: Sink) -> Sink:
+        check = self._check
+        if check is None:
+            return sink
+
+        def write(data: bytes) -> None:
+            check()
+            sink(data)
+
+        return write
 
 
 def packer_name(options: PackOptions) -> str:
