@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.cli import Pybuild
-from tests.support.stores import Write
+from tests.support.stores import Write, copy_store
 
 pytestmark = pytest.mark.e2e
 
@@ -23,6 +23,10 @@ COPY src /src
 RUN echo $V > /made
 RUN cat /made
 """
+_CLONE = (
+    "umask 0022 && cd {project} && git init -q && git add . &&"
+    " git -c user.name=x -c user.email=x@example commit -qm x && git clone -q {project} {clone}"
+)
 FILES = {"src/a.txt": "a", "src/b.txt": "b"}
 
 
@@ -154,6 +158,18 @@ def checkout(project: Path, folder: Path, umask: str) -> Path:
     return folder
 
 
+def test_two_stores_agree(base_store: Path, pybuild: Pybuild, write: Write, tmp_path: Path) -> None:
+    """With SOURCE_DATE_EPOCH, a clone under another umask gives the same image on a store of its own."""
+    project = write(DOCKERFILE, FILES)
+    clone = checkout(project, tmp_path / "clone", "0077")
+    other = Pybuild(copy_store(base_store, tmp_path / "other"), pybuild.home)
+    options = ("--context-modes", "git", "--rewrite-timestamp", "--build-arg", "SOURCE_DATE_EPOCH=1")
+
+    here, there = pybuild.build(project, *options), other.build(clone, *options)
+
+    assert here.image == there.image
+
+
 def test_settings_that_are_not_known(pybuild: Pybuild, write: Write) -> None:
     """A misspelt setting is an error, not nothing."""
     project = write(DOCKERFILE, {**FILES, "pybuild.toml": 'context-mode = "git"\n'})
@@ -162,7 +178,7 @@ def test_settings_that_are_not_known(pybuild: Pybuild, write: Write) -> None:
 
 
 def test_the_same_files_elsewhere_hit(pybuild: Pybuild, write: Write, tmp_path: Path) -> None:
-    """In another folder, for another user, at another time, from a tar: the keys are the same."""
+    """In another folder, for another user, at another time, from a tar or a clone: the keys are the same."""
     project = write(DOCKERFILE, FILES)
     first = pybuild.build(project)
     copy = tmp_path / "copy"
@@ -173,12 +189,14 @@ def test_the_same_files_elsewhere_hit(pybuild: Pybuild, write: Write, tmp_path: 
     archive = subprocess.run(["tar", "-C", project, "-c", "."], capture_output=True, check=True).stdout
 
     elsewhere = pybuild.build(copy)
-    unpacked = tmp_path / "unpacked"
+    unpacked, clone = tmp_path / "unpacked", tmp_path / "clone"
     unpacked.mkdir()
     subprocess.run(["tar", "-C", unpacked, "-x", "--no-same-owner"], input=archive, check=True)
 
     assert (first.image, []) == (elsewhere.image, whys(elsewhere.err))
     assert whys(pybuild.build(unpacked).err) == []
+    subprocess.run(["sh", "-c", _CLONE.format(project=project, clone=clone)], check=True, capture_output=True)
+    assert whys(pybuild.build(clone).err) == []
 
 
 def test_context_ls(pybuild: Pybuild, write: Write) -> None:
