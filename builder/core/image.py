@@ -75,7 +75,7 @@ class ImageConfig:
     def from_json(cls, data: bytes) -> ImageConfig:
         """Raises ValueError, KeyError, TypeError or InvalidDigest when it is no image config."""
         try:
-            document = _mapping(json.loads(data))
+            document = _mapping(_unicode(json.loads(data), data))
         except RecursionError as error:
             raise ValueError("it is nested too deeply") from error
         inner = _mapping(document.get("config"))
@@ -147,6 +147,14 @@ def chain_ids(diff_ids: tuple[Digest, ...]) -> tuple[Digest, ...]:
     for diff_id in diff_ids:
         chain.append(Digest.of(f"{chain[-1]} {diff_id}".encode()) if chain else diff_id)
     return tuple(chain)
+
+
+def _unicode(value: Any, data: bytes) -> Any:
+    """Halves of surrogate pairs, which JSON can name and nobody prints, become U+FFFD, as with Docker."""
+    if b"\\u" not in data and b"\xed" not in data:
+        return value
+    text = json.dumps(value, ensure_ascii=False)
+    return json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -144,7 +144,7 @@ def _settle_media_type(document: wire.WireDocument, announced: str) -> str:
 
 
 def _descriptor(value: wire.WireDescriptor) -> Descriptor:
-    if value.size < 0:
+    if not 0 <= value.size < 1 << 63:
         raise InvalidManifest(f"the manifest names content of {value.size} bytes")
     platform = None
     if value.platform is not None and (value.platform.os or value.platform.architecture):

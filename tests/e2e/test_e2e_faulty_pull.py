@@ -470,6 +470,7 @@ BAD: dict[str, Bad] = {
     "config-is-null": Bad(_set("config", to=None), INVALID),
     "layers-are-text": Bad(_set("layers", to="none"), INVALID),
     "negative-size": Bad(_set("layers", 0, "size", to=-1), INVALID, "-1 bytes"),
+    "size-beyond-all-numbers": Bad(_set("layers", 0, "size", to=1 << 70), INVALID, "bytes"),
     "size-is-text": Bad(_set("layers", 0, "size", to="5"), INVALID),
     "digest-is-a-path": Bad(_set("layers", 0, "digest", to="sha256:../../../etc/passwd"), INVALID, "digest"),
     "digest-of-another-kind": Bad(_set("layers", 0, "digest", to="md5:" + "0" * 32), INVALID, "digest"),

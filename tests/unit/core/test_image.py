@@ -148,3 +148,11 @@ def test_chain_ids() -> None:
 
     assert chain_ids(()) == ()
     assert chain_ids((a, b, c)) == (a, ab, Digest.of(f"{ab} {c}".encode()))
+
+
+@pytest.mark.parametrize("half", [b"\\ud800", b"\xed\xa0\x80"])
+def test_half_a_character(half: bytes) -> None:
+    """What no output could print is read as Docker reads it."""
+    data = b'{"os": "linux", "architecture": "amd64", "author": "a%sb"}' % half
+
+    assert ImageConfig.from_json(data).author in ("a\ufffdb", "a\ufffd\ufffd\ufffdb")
