@@ -20,7 +20,7 @@ from layer_trees import NET_RAW, Node, Tree, build, build_upper, trees, view
 
 from builder.core.errors import Unsupported
 from builder.fs.apply import apply_layer
-from builder.fs.diff import ReservedName, write_layer
+from builder.fs.diff import ReservedName, write_layer, write_trees
 from builder.fs.tar import TarMember, TarReader
 from builder.fs.tree import StackedTree
 
@@ -99,6 +99,23 @@ def test_order_does_not_depend_on_the_directory(tmp_path: Path) -> None:
 
     assert first == second
     assert names(first) == ["d/", "d/Z", "d/a", "d/a.b", "d/a0", "d/b", "d/é", "d/\udcff"]
+
+
+def test_trees_side_by_side_have_no_link_into_each_other(tmp_path: Path) -> None:
+    """Each can be taken out alone, though they share a file; within one, names of it stay together."""
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "one/a").write_bytes(b"data")
+    for name in ("one/b", "two/c"):
+        os.link(tmp_path / "one/a", tmp_path / name)
+    written = io.BytesIO()
+    write_trees([(name, str(tmp_path / name)) for name in ("one", "two")], written.write)
+    written.seek(0)
+
+    with tarfile.open(fileobj=written) as tar:
+        assert [(member.name, member.linkname) for member in tar] == [
+            ("one", ""), ("one/a", ""), ("one/b", "one/a"), ("two", ""), ("two/c", "")
+        ]  # fmt: skip
 
 
 def test_an_empty_upper_is_two_blocks_of_zeros(tmp_path: Path) -> None:
