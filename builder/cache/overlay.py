@@ -94,3 +94,11 @@ class CacheWithImports:
                     self.taken[key] = imported
                     return record
         return None
+
+
+class InputsWithImports(CacheWithImports):
+    """The same for questions: records of shared caches are seen, without their results, and none is taken."""
+
+    def _take(self, key: Digest) -> CacheRecord | None:
+        found = (imported.document.records.get(key) for imported in self._imports)
+        return next((CacheRecord("", record.inputs) for record in found if record is not None), None)

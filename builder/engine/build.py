@@ -163,7 +163,7 @@ def build(
                 parallelism=request.parallelism,
                 on_result=on_result,
                 turns=engine.turns,
-                on_miss=Reasons(engine, request, definition).why,
+                on_miss=Reasons(engine, request, definition, sharing).why,
                 on_key=sharing.note_key,
             )
             results = solver.solve_all(definition, [each.definition.target for each in conversions], job)

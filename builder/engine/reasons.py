@@ -10,14 +10,20 @@ from builder.llb.definition import Definition
 from builder.solver.interface import Miss
 
 if TYPE_CHECKING:  # a build without a miss does not load them
+    from builder.cache.interface import CacheBackend
     from builder.engine.build import BuildRequest
+    from builder.engine.sharing.session import Sharing
     from builder.engine.why.explain import Explainer
 
 
 class Reasons:
     """Makes an Explainer when a step runs for the first time. Thread-safe."""
 
-    def __init__(self, engine: Engine, request: BuildRequest, definition: Definition) -> None:
+    def __init__(
+        self, engine: Engine, request: BuildRequest, definition: Definition, sharing: Sharing | None = None
+    ) -> None:
+        """Where nothing was built before, the builds of shared caches are what to compare with."""
+        self._sharing = sharing if sharing is not None and sharing.imports else None
         self._engine = engine
         self._request = request
         self._definition = definition
@@ -46,8 +52,15 @@ class Reasons:
         def past() -> Past:
             shelf = BuildShelf(self._engine.database, self._engine.state)
             builds = earlier_builds(shelf.latest_first(), project_of(self._request), names)
+            if not builds and self._sharing is not None:
+                builds = shared_builds(self._sharing)
             return Past(builds, names)
 
+        cache: CacheBackend = self._engine.cache
+        if self._sharing is not None:
+            from builder.engine.sharing.past import inputs_of, shared_builds
+
+            cache = inputs_of(self._sharing)
         stages = ",".join(sorted(self._request.uncached_stages))
         forced = "--no-cache" if self._request.is_cache_ignored else f"--no-cache-filter {stages}"
-        return Explainer(past, self._engine.cache, forced=forced)
+        return Explainer(past, cache, forced=forced)

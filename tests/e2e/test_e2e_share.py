@@ -200,6 +200,27 @@ def test_inline(pybuild: Pybuild, other: Pybuild, registry: FakeRegistry, projec
     assert other.run(image, "cat", "/both") == "made\na\n"
 
 
+def test_misses_are_explained_by_the_shared_cache(
+    pybuild: Pybuild, twin: Pybuild, registry: FakeRegistry, write: Write
+) -> None:
+    """A machine that built nothing before says what is other than where the cache is from."""
+    text = "FROM busybox\nARG LEVEL\nRUN echo $LEVEL > /level\nCOPY a /a\nRUN cat /a > {}\n"
+    cache = f"{registry.host}/cache:main"
+    project = write(text.format("/b"), {"a": "a\n"})
+    pybuild.build(project, "--build-arg", "LEVEL=1", "--cache-to", cache)
+    argument = twin.build(project, "--build-arg", "LEVEL=2", "--cache-from", cache)
+    shutil.rmtree(twin.root / "logs-v1", ignore_errors=True)
+    twin("builds", "rm", "--all")
+    twin("prune", "--all", "--force")
+    content = twin.build(
+        write(text.format("/c"), {"a": "b\n"}), "--build-arg", "LEVEL=1", "--cache-from", cache
+    )
+
+    assert 'why: ARG LEVEL changed: "1" → "2"' in argument.err
+    assert "why: what it reads of the build context changed" in content.err
+    assert "why: never built" not in argument.err + content.err
+
+
 def test_several_platforms(
     pybuild: Pybuild, twin: Pybuild, registry: FakeRegistry, write: Write, base_store: Path, tmp_path: Path
 ) -> None:

@@ -65,7 +65,7 @@ def _command(old: KeyInputs, new: KeyInputs, before: _Fields, after: _Fields) ->
     was, now = _words(before, "args"), _words(after, "args")
     if was[-1:] == now[-1:] and len(was) > 1 and len(now) > 1:
         return [changed("place", "SHELL", "SHELL", json.dumps(was[:-1]), json.dumps(now[:-1]))]
-    if was[:-1] != now[:-1]:
+    if not (was and now) or was[:-1] != now[:-1]:  # a record of elsewhere may have no command
         return [_instruction(text_of(old.name), text_of(new.name))]
     lines = zip(f"{was[-1]}\n".split("\n"), f"{now[-1]}\n".split("\n"), strict=False)
     number, first = next((n, pair) for n, pair in enumerate(lines, start=1) if pair[0] != pair[1])
