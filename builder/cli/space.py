@@ -108,7 +108,7 @@ def prune(
         make_first_room(settings_of(context).root)
     with opened(context) as engine:
         texts = step_names(engine)  # now, while all records are there
-        pruned = run(engine, policy, is_dry=dry_run)
+        pruned = run(engine, policy, is_dry=dry_run, sizes_kept=dry_run or verbose or format == "json")
     if format == "json":
         print(json.dumps(_pruned_document(pruned, texts), ensure_ascii=False))
         return

@@ -64,15 +64,17 @@ class Holdings:
     _packed: dict[str, list[Thing]] = field(default_factory=dict)
     _last_used: dict[str, float] = field(default_factory=dict)
     _gone: set[tuple[str, str]] = field(default_factory=set)
+    _depths: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        seen: set[str] = set()
         for thing in sorted(self.things, key=lambda thing: -thing.used_at):
-            for name in self._reached(thing.roots, self._last_used):
+            for name in self._reached(thing.roots, seen):
                 self._last_used[name] = thing.used_at
             if thing.kind == "packed-layer":
                 self._packed.setdefault(thing.content, []).append(thing)
         roots = [root for thing in self.things for root in thing.roots]
-        live = self._reached([*roots, *self.leased], ())
+        live = self._reached([*roots, *self.leased], set())
         self._users.update(roots)
         self._users.update(self.leased)
         for name in live:
@@ -87,12 +89,27 @@ class Holdings:
         )
 
     def depth(self, thing: Thing) -> int:
-        """How many trees it stands on: who goes before those frees nothing yet."""
-        return sum(len(self.closure([root])) for root in thing.roots)
+        """Over how many others its trees lie: who goes before those frees nothing yet."""
+        return max((self._depth(root) for root in thing.roots), default=0)
+
+    def _depth(self, name: str) -> int:
+        pending = [name]
+        while pending:
+            below = [each for each in self._needs(pending[-1]) if each not in self._depths]
+            if below:
+                pending += below
+            else:
+                top = pending.pop()
+                self._depths[top] = 1 + max((self._depths[each] for each in self._needs(top)), default=0)
+        return self._depths[name]
+
+    def _needs(self, name: str) -> tuple[str, ...]:
+        node = self.nodes.get(name)
+        return node.needs if node is not None else ()
 
     def closure(self, names: Iterable[str]) -> set[str]:
         """These, as far as they are there, and all that they need."""
-        return set(self._reached(names, ()))
+        return set(self._reached(names, set()))
 
     def size(self, thing: Thing) -> int:
         """Bytes on disk of all that it holds, shared or not."""
@@ -145,8 +162,8 @@ class Holdings:
         """Bytes of snapshots and blobs that nothing holds: left-overs, which any collection takes."""
         return sum(node.size for name, node in self.nodes.items() if not self._users[name])
 
-    def _reached(self, names: Iterable[str], known: Iterable[str]) -> list[str]:
-        seen = set(known)
+    def _reached(self, names: Iterable[str], seen: set[str]) -> list[str]:
+        """Those that are not in ``seen``, and are then."""
         found: list[str] = []
         pending = list(names)
         while pending:

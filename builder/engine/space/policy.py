@@ -36,7 +36,7 @@ class Verdict(NamedTuple):
     thing: Thing
     is_removed: bool
     reason: str
-    size: int  # bytes that are free by it, or that it holds
+    size: int  # bytes that are free by it, or that it holds; 0 if nobody asked for the latter
 
 
 def read_filters(filters: list[str], *, now: float) -> Policy:
@@ -86,11 +86,15 @@ def _since(text: str, now: float) -> float:
     return max(0.0, now - at)
 
 
-def judge(holdings: Holdings, policy: Policy, total: int) -> list[Verdict]:
+def judge(holdings: Holdings, policy: Policy, total: int, *, sizes_kept: bool = False) -> list[Verdict]:
     """All things, in the order in which they are looked at; what goes is dropped from ``holdings``.
 
-    ``total`` is the size of the whole store.
+    ``total`` is the size of the whole store. ``sizes_kept``: say of what stays how much it holds.
     """
+
+    def kept(thing: Thing, reason: str) -> Verdict:
+        return Verdict(thing, False, reason, holdings.size(thing) if sizes_kept else 0)
+
     users = _Users(holdings)
     verdicts: list[Verdict] = []
     candidates: list[tuple[tuple[float, int, int, str], Thing]] = []
@@ -98,7 +102,7 @@ def judge(holdings: Holdings, policy: Policy, total: int) -> list[Verdict]:
     for thing in holdings.things:
         reason = _why_it_stays(thing, policy, users, holdings, now)
         if reason:
-            verdicts.append(Verdict(thing, False, reason, holdings.size(thing)))
+            verdicts.append(kept(thing, reason))
         else:
             # Of a chain the top first: what is below it is held by it.
             order = (holdings.last_used(thing), KINDS.index(thing.kind), -holdings.depth(thing), thing.id)
@@ -106,7 +110,7 @@ def judge(holdings: Holdings, policy: Policy, total: int) -> list[Verdict]:
     total -= holdings.unheld()
     for _, thing in sorted(candidates):
         if policy.keep is not None and total <= policy.keep and not holdings.is_gone(thing):
-            verdicts.append(Verdict(thing, False, f"within {policy.keep_text}", holdings.size(thing)))
+            verdicts.append(kept(thing, f"within {policy.keep_text}"))
             continue
         freed = holdings.drop(thing)
         total -= freed

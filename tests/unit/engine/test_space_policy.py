@@ -80,7 +80,7 @@ def test_all_takes_what_images_share() -> None:
 def test_the_last_used_stays_within_the_limit() -> None:
     """Ten bytes each, of a store of fifty: the two oldest go for a limit of thirty."""
     holdings = store(*(thing("record", str(n), f"s{n}", age=n * _HOUR) for n in range(1, 6)))
-    found = judge(holdings, Policy(keep=30, keep_text="the limit"), 50)
+    found = judge(holdings, Policy(keep=30, keep_text="the limit"), 50, sizes_kept=True)
 
     assert [v.thing.id for v in found if v.is_removed] == ["5", "4"]
     assert {v.reason for v in found if not v.is_removed} == {"within the limit"}

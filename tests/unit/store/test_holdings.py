@@ -82,3 +82,14 @@ def test_what_is_not_there_takes_nothing() -> None:
     holdings = Holdings([record], {}, frozenset(), {})
 
     assert [holdings.size(record), holdings.drop(record)] == [0, 0]
+
+
+def test_thousands_of_steps_in_one_chain() -> None:
+    """Each is looked at once or so: this is done while builds wait."""
+    nodes = chain(*(f"s{n}" for n in range(5000)))
+    things = [thing("record", str(n), f"s{n}") for n in range(5000)]
+    holdings = Holdings(things, nodes, frozenset(), {})
+    ordered = sorted(things, key=lambda each: -holdings.depth(each))
+
+    assert [each.id for each in ordered[:2]] == ["4999", "4998"]
+    assert {holdings.drop(each) for each in ordered} == {10}
