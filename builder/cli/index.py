@@ -13,6 +13,7 @@ import typer
 from builder.cli.build import InvalidOption
 from builder.cli.context import opened, rendered
 from builder.cli.platforms import platforms_of
+from builder.cli.render.text import escape
 from builder.core.reference import Reference
 
 if TYPE_CHECKING:
@@ -78,7 +79,10 @@ def create(
         raise InvalidOption("an index needs a place", hint="give --tag, or --dry-run to see it")
     with rendered("quiet" if dry_run else progress) as renderer, opened(context, renderer) as engine:
         created = create_index(
-            engine, request, is_dry=dry_run, warn=lambda text: print(f"warning: {text}", file=sys.stderr)
+            engine,
+            request,
+            is_dry=dry_run,
+            warn=lambda text: print(f"warning: {escape(text)}", file=sys.stderr),
         )
     if dry_run:
         print(json.dumps(json.loads(created.document), indent=2, ensure_ascii=False))
@@ -109,7 +113,8 @@ def inspect(
     elif format:
         print(_formatted(format, found, image))
     else:
-        print("\n".join(_lines(found)))
+        # What a registry says may hold anything, and must not write on the terminal.
+        print("\n".join(map(escape, _lines(found))))
 
 
 def _read(file: Path) -> str:

@@ -187,6 +187,23 @@ def test_copies_survive_breaks_and_never_hold_a_wrong_byte(
     assert not registry.has("wrong", layer["digest"])
 
 
+def test_what_a_registry_says_does_not_write_on_the_terminal(
+    pybuild: Pybuild, registry: FakeRegistry
+) -> None:
+    """Controls are written out."""
+    hostile = "\x1b[2J\r\u202e"
+    entry = {
+        "mediaType": _OCI_MANIFEST, "digest": _image(registry, "app", "amd64"), "size": 1,
+        "platform": {"os": hostile, "architecture": "amd64"}, "annotations": {hostile: hostile},
+    }  # fmt: skip
+    index = {"schemaVersion": 2, "mediaType": _OCI_INDEX, "manifests": [entry], "annotations": {"a": hostile}}
+    registry.push_manifest("app", "1", index, _OCI_INDEX)
+    said = pybuild("index", "inspect", f"{registry.host}/app:1").out
+
+    assert said.count("\\x1b[2J") == 4
+    assert not {"\x1b", "\r", "\u202e"} & set(said)
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [
