@@ -104,6 +104,18 @@ def test_another_base(builder: Builder, tmp_path: Path) -> None:
     }
 
 
+def test_scratch(builder: Builder, tmp_path: Path) -> None:
+    """Nothing in the place of a base is a base, too."""
+    project = write_project(tmp_path / "scratch", "FROM busybox\nCOPY a /a\nCOPY a /b\n", {"a": "scratch"})
+    builder.build(project)
+    write_project(project, "FROM scratch\nCOPY a /a\nCOPY a /b\n")
+
+    assert builder.build(project).ran == {
+        "1/2 COPY": "the base image changed: docker.io/library/busybox:latest → scratch",
+        "2/2 COPY": "follows from [1/2] COPY a /a",
+    }
+
+
 # -- stages ---------------------------------------------------------------------------------------------
 
 

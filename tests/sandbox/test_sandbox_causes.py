@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from builder.engine.why.report import explain
 from tests.support.cli import write_project
 from tests.support.projects_in_process import Builder, Built, label, open_builder
 from tests.support.stores import base_store, copy_store
@@ -377,6 +378,21 @@ def test_edit(name: str, builder: Builder, tmp_path: Path) -> None:
 
     assert row.ran == built.ran
     assert_foreseen(foreseen, built)
+    assert_explained(builder, built)
+
+
+def assert_explained(builder: Builder, built: Built) -> None:
+    """Afterwards each step has the cause that it had, and if that is another step, the cause of that one."""
+    for step in built.record.steps:
+        cause = built.ran.get(label(step.name))
+        if cause is None:
+            continue
+        (found,) = explain(builder.shelf, builder.engine.cache, built.record, step.digest, None).steps
+        assert cause.startswith(found.causes[0].text)
+        if found.causes[0].kind == "follows":
+            root, causes = found.roots[0]
+            assert root.name == found.causes[0].step
+            assert built.ran[label(root.name)].startswith(causes[0].text)
 
 
 def assert_foreseen(foreseen: Any, built: Built) -> None:

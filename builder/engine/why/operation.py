@@ -37,10 +37,11 @@ def operation_causes(old: KeyInputs, new: KeyInputs) -> list[Cause]:
     """In the order of the instruction's text, its surroundings, and the options of the build."""
     if old.op == new.op:
         return []
-    before, after = old.plain, new.plain
-    if not isinstance(before, dict) or not isinstance(after, dict) or before.get("is") != after.get("is"):
+    was, now = old.plain, new.plain
+    if not isinstance(was, dict) or not isinstance(now, dict) or was.get("is") != now.get("is"):
         return [_instruction(text_of(old.name), text_of(new.name))]
-    causes: list[Cause] = []
+    causes = _scratch(old, new, was, now)
+    before, after = _unnumbered(was), _unnumbered(now)
     for field, compare in _COMPARED.items():
         if before.get(field) != after.get(field):
             causes += compare(old, new, before, after)
@@ -52,6 +53,45 @@ def operation_causes(old: KeyInputs, new: KeyInputs) -> list[Cause]:
             )
     causes += _mounts(before, after)
     return causes or [Cause(kind="instruction", text="what counts of the instruction changed")]
+
+
+def _scratch(old: KeyInputs, new: KeyInputs, before: _Fields, after: _Fields) -> list[Cause]:
+    """FROM scratch in the place of an image, or the other way round."""
+    if _is_on_nothing(before) == _is_on_nothing(after):
+        return []
+    names = [_image(inputs) for inputs in (old, new)]
+    return [changed("base", "the base image", names[1], names[0], names[1])]
+
+
+def _is_on_nothing(fields: _Fields) -> bool:
+    return fields.get("base") == -1 or _mounts_by_target(fields).get("/", {}).get("input") == -1
+
+
+def _image(inputs: KeyInputs) -> str:
+    plain = inputs.plain if isinstance(inputs.plain, dict) else {}
+    if _is_on_nothing(plain):
+        return "scratch"
+    below = next((part for part in inputs.parts if part.by == "key"), None)
+    if below is None:
+        return "another one"
+    return str(below.source.get("image", "")) if isinstance(below.source, dict) else below.step
+
+
+def _unnumbered(fields: _Fields) -> _Fields:
+    """Without the numbers of inputs: they shift with what is below."""
+    bare = {name: value for name, value in fields.items() if name != "base"}
+    for family in ("actions", "mounts", "other_mounts"):
+        listed = bare.get(family)
+        if isinstance(listed, list):
+            bare[family] = [
+                {name: value for name, value in each.items() if name != "input"}
+                if isinstance(each, dict)
+                else each
+                for each in listed
+            ]
+    if bare.get("mounts") == [{"is": "InputMount", "target": "/", "output": 0}]:
+        del bare["mounts"]  # the root alone is not written down
+    return bare
 
 
 def _instruction(old: str, new: str) -> Cause:
