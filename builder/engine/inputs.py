@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -26,6 +27,7 @@ from builder.engine.context import (
     open_context,
     read_dockerfile,
 )
+from builder.engine.contextepoch import newest_s, wants_context_epoch, with_commit_times
 from builder.engine.project import ContextModes, read_project
 from builder.engine.recorder import Recorder
 from builder.frontend.interface import NO_CONTEXT, ContextSource, context_name
@@ -76,6 +78,7 @@ class Inputs(NamedTuple):
     dockerfile: Dockerfile
     context: ContextSource | None
     named: Mapping[str, ContextSource]
+    epoch_s: int | None = None  # the context's time, if it was asked for and there is one
 
 
 @contextlib.contextmanager
@@ -95,7 +98,7 @@ def open_inputs(
         reader = _Reader(engine, recorder, asked, folders, blobs, solve, stack)
         named = {name: reader.named(name, value) for name, value in asked.named.items()}
         dockerfile, context = reader.main()
-        yield Inputs(dockerfile, context, named)
+        yield Inputs(dockerfile, context, named, reader.epoch_s)
 
 
 class _Reader:
@@ -116,6 +119,8 @@ class _Reader:
         self._blobs = blobs
         self._solve = solve
         self._stack = stack
+        self._wants_epoch = wants_context_epoch(asked.build_args)
+        self.epoch_s: int | None = None
 
     # -- the context of COPY --------------------------------------------------------------------------------
 
@@ -166,13 +171,25 @@ class _Reader:
 
     def _from_git(self, text: str) -> tuple[Dockerfile, ContextSource]:
         keeps = self._asked.build_args.get(_KEEP_GIT_DIR, "").lower() in ("1", "t", "true")
-        tree = _definition(git_vertex(text, parse_git(text), keeps_git_dir=keeps))
-        return self._dockerfile_in(self._solve(tree)), ContextSource(tree=tree)
+        reference = parse_git(text)
+        if self._wants_epoch:
+            reference = with_commit_times(reference, text)
+        tree = _definition(git_vertex(text, reference, keeps_git_dir=keeps))
+        snapshot = self._solve(tree)
+        self._note_newest(snapshot)
+        return self._dockerfile_in(snapshot), ContextSource(tree=tree)
+
+    def _note_newest(self, snapshot: str) -> None:
+        if self._wants_epoch and self.epoch_s is None:
+            self.epoch_s = newest_s(self._engine.snapshots.directory(snapshot))
 
     def _from_web(self, url: str) -> tuple[Dockerfile, ContextSource]:
         check_url(url)
         vertex = web_vertex(url, filename=_FILE)
         file = self._file_in(self._solve(_definition(vertex)))
+        if self._wants_epoch:
+            # What the server calls Last-Modified; 0 where it does not say.
+            self.epoch_s = int(os.stat(file).st_mtime) or None
         with open(file, "rb") as stream:
             if not _is_archive(stream):
                 # The file stays what it is: a context that holds it.
@@ -214,7 +231,9 @@ class _Reader:
             name="[internal] unpack build context",
         )
         tree = _definition(vertex, unpacked)
-        return self._dockerfile_in(self._solve(tree)), ContextSource(tree=tree, keeps_owner=True)
+        snapshot = self._solve(tree)
+        self._note_newest(snapshot)
+        return self._dockerfile_in(snapshot), ContextSource(tree=tree, keeps_owner=True)
 
     # -- contexts with names --------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from builder.core.steps import as_step
 from builder.engine.assemble import Engine
 from builder.engine.bridge import SourceBridge
 from builder.engine.context import Dockerfile
+from builder.engine.contextepoch import with_epoch
 from builder.engine.inputs import Asked, Inputs, open_inputs
 from builder.engine.lockfile import Lock, LockDrift, lock_path
 from builder.engine.parses import StoredParses
@@ -103,7 +104,7 @@ def _question(engine: Engine, request: BuildRequest, inputs: Inputs) -> Frontend
         file=inputs.dockerfile.name,
         context=inputs.context,
         named_contexts=inputs.named,
-        build_args=request.build_args,
+        build_args=with_epoch(request.build_args, inputs.epoch_s),
         target=request.target,
         labels=request.labels,
         platform=request.platforms[0] if request.platforms else host,

@@ -156,6 +156,8 @@ def _git_reference(op: SourceOp) -> GitReference:
     reference = parse_git(op.address)
     if "checksum" in attributes:
         reference = with_checksum(reference, attributes["checksum"])
+    if attributes.get("mtime") == "commit":  # asked for beside the address
+        reference = reference._replace(has_commit_times=True)
     if "keep-git-dir" in attributes:
         reference = reference._replace(keeps_git_dir=True)
     return reference

@@ -6,6 +6,7 @@ import io
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,12 +26,12 @@ def server() -> Iterator[WebServer]:
         yield server
 
 
-def archive(files: dict[str, str], *, mode: str = "w:gz", uid: int = 0) -> bytes:
+def archive(files: dict[str, str], *, mode: str = "w:gz", uid: int = 0, mtime: int = 0) -> bytes:
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode=mode) as tar:
         for name, content in files.items():
             member = tarfile.TarInfo(name)
-            member.size, member.uid = len(content), uid
+            member.size, member.uid, member.mtime = len(content), uid, mtime
             tar.addfile(member, io.BytesIO(content.encode()))
     return stream.getvalue()
 
@@ -190,6 +191,31 @@ def test_archive_on_standard_input(pybuild: Pybuild, mode: str) -> None:
     assert pybuild.run("x", "cat", "/f") == "x"
     assert second.image == first.image
     assert set(second.steps.values()) == {"CACHED"}
+
+
+def test_time_of_the_context(pybuild: Pybuild, server: WebServer, tmp_path: Path) -> None:
+    """SOURCE_DATE_EPOCH=context: of the commit, the answer or the newest file; a folder has none."""
+    text = "FROM busybox\nARG SOURCE_DATE_EPOCH\nCOPY Dockerfile /d\nRUN echo $SOURCE_DATE_EPOCH > /e\n"
+    server.backend = tmp_path / "repositories"
+    Repository(server.backend, "r").commit({"Dockerfile": text})
+    stored = archive({"Dockerfile": text, "f": "x"}, mtime=1_500_000_000)
+    server.answers["/dated"] = Reply(200, stored, {"Last-Modified": _OLD})
+    server.answers["/undated"] = Reply(200, stored)
+
+    def built(context: str, **more: Any) -> tuple[str, str]:
+        pybuild("build", "-t", "x", context, env={"SOURCE_DATE_EPOCH": "context"}, **more)
+        return pybuild.inspect("x")["Created"], pybuild.run("x", "cat", "/e")
+
+    assert built(server.url("/r.git")) == ("2020-09-13T12:26:40Z", "1600000000\n")
+    assert stat_of(pybuild, "x", "/d").split()[2] == "1600000000"
+    assert built(server.url("/dated")) == ("2020-02-02T00:00:00Z", "1580601600\n")
+    assert built(server.url("/undated")) == ("2017-07-14T02:40:00Z", "1500000000\n")
+    assert built("-", input=stored) == ("2017-07-14T02:40:00Z", "1500000000\n")
+    project = write_project(tmp_path / "p", text)
+    assert built(str(project))[1] == "\n"
+    checkout = server.url("/r.git?mtime=checkout")
+    refused = pybuild("build", checkout, env={"SOURCE_DATE_EPOCH": "context"}, code=1)
+    assert "error[unsupported]" in refused.err
 
 
 def test_dockerfile_on_standard_input(pybuild: Pybuild, tmp_path: Path) -> None:
