@@ -235,8 +235,12 @@ class RestoringCacheMounts:
                 blob = found.document.blobs[diff_id]
                 _unpack(found.remote, blob, diff_id, directory, lowers, self._job.cancel)
                 lowers.insert(0, str(directory))
-            # All of it is there and checked: from here on nothing can be missing.
-            flatten(lowers, str(path))
+            try:
+                flatten(lowers, str(path))
+            except BaseException:
+                for name in os.listdir(path):  # all of it or nothing
+                    remove_tree(path / name)
+                raise
             mode, uid, gid = found.mount.owner
             os.chown(path, uid, gid)
             os.chmod(path, mode)
