@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,6 +13,9 @@ import typer
 from builder.cli.borrowed import own_option, take_options_of_build
 from builder.cli.build import explained
 from builder.cli.context import opened
+from builder.cli.image import raise_all
+from builder.core.errors import PybuildError
+from builder.core.platform import Platform
 
 if TYPE_CHECKING:  # --help does without
     from builder.engine.imagecompare import ImageDifference
@@ -34,18 +38,28 @@ def verify(context: typer.Context, image: str | None = None, **given: Any) -> No
     from builder.cli.build_request import request_of
     from builder.engine.build import BuildSource
     from builder.engine.recorder import Recorder
-    from builder.engine.verify import Verifier
+    from builder.engine.verify import NotReproducible, Verifier
 
     source = BuildSource()
     request = request_of(given, Recorder(os.environ))
+    platforms: list[tuple[Platform, ...]] = [(platform,) for platform in request.platforms] or [()]
+    failed: list[PybuildError] = []
     with opened(context) as engine:
-        verifier = Verifier(engine, request, lambda: Recorder(os.environ), source)
+        for wanted in platforms:
+            asked = replace(request, platforms=wanted)
+            verifier = Verifier(engine, asked, lambda: Recorder(os.environ), source)
 
-        def shown() -> AbstractContextManager[Any]:
-            return explained(given["progress"], source)
+            def shown() -> AbstractContextManager[Any]:
+                return explained(given["progress"], source)
 
-        verdict = verifier.against(image, shown) if image else verifier.against_itself(shown)
-    report(verdict, image)
+            verdict = verifier.against(image, shown) if image else verifier.against_itself(shown)
+            if len(platforms) > 1:
+                print(f"{wanted[0]}:")
+            try:
+                report(verdict, image)
+            except NotReproducible as error:
+                failed.append(error)
+    raise_all(failed)
 
 
 def report(verdict: Verdict, image: str | None) -> None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from builder.core.digest import Digest
 from builder.core.platform import Platform
-from builder.core.reference import Reference
+from builder.core.reference import InvalidReference, Reference
 from builder.engine.assemble import Engine
 from builder.engine.imagelist import ListedImage, config_of, list_images
 from builder.engine.layersizes import image_size
@@ -27,6 +27,21 @@ class ImageTree(NamedTuple):
 
     image: ListedImage
     platforms: tuple[PlatformImage, ...]
+
+
+def image_for(engine: Engine, name: str, platform: Platform | None) -> Image:
+    """What a name means, of an index the image for that platform if it has one.
+
+    Raises ImageNotFound, InvalidReference.
+    """
+    image = engine.images.find(name)
+    if platform is None or platform.matches(config_of(engine, image).platform):
+        return image
+    try:
+        parts = engine.images.platforms_of(Reference.parse(name))
+    except InvalidReference:
+        return image
+    return next((part for part in parts if platform.matches(config_of(engine, part).platform)), image)
 
 
 def image_trees(engine: Engine, filters: Sequence[str] = ()) -> list[ImageTree]:

@@ -10,13 +10,14 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from builder.core.errors import Kind, PybuildError, Unsupported
+from builder.core.errors import Kind, PybuildError
 from builder.core.events import Progress
 from builder.core.image import ImageConfig
 from builder.core.job import Job
 from builder.engine.assemble import Engine
 from builder.engine.build import BuildRequest, BuildSource, build
 from builder.engine.imagecompare import ImageDifference, StoredImage, compare_images
+from builder.engine.imageplatforms import image_for
 from builder.engine.lent import Lender
 from builder.engine.outputs import Outputs
 from builder.engine.prepare import prepare
@@ -60,9 +61,7 @@ class Verifier:
     def __init__(
         self, engine: Engine, request: BuildRequest, recorder: Callable[[], Recorder], source: BuildSource
     ) -> None:
-        """``request`` has no tags. Raises NotRepeatable, Unsupported."""
-        if len(request.platforms) > 1:
-            raise Unsupported("one platform is verified at a time", hint="name one --platform")
+        """``request`` has no tags, and at most one platform. Raises NotRepeatable."""
         if "-" in (request.context, request.file):
             raise NotRepeatable(
                 "standard input cannot be built twice", hint="unpack it to a folder, and verify that"
@@ -72,7 +71,6 @@ class Verifier:
         self._recorder = recorder
         self._source = source
         self._lender = Lender(engine)
-        self._count = 0
 
     def against_itself(self, shown: Shown) -> Verdict:
         """Build twice. Without an epoch the time is 0, and that of files too."""
@@ -91,7 +89,8 @@ class Verifier:
 
         Raises ImageNotFound.
         """
-        known = StoredImage(self._engine, self._engine.images.find(name))
+        wanted = self._request.platforms[0] if self._request.platforms else None
+        known = StoredImage(self._engine, image_for(self._engine, name, wanted))
         with ExitStack() as stack:
             second, epoch_s, request = self._first(stack, shown, is_umask_other=True)
             if epoch_s is None:
@@ -127,8 +126,7 @@ class Verifier:
             return self._build(self._open(stack), request, shown)
 
     def _open(self, stack: ExitStack) -> Engine:
-        self._count += 1
-        root = self._engine.state.scratch / f"verify-{self._count}"
+        root = self._engine.state.scratch / f"verify-{self._engine.state.new_name()}"
         config = replace(self._engine.config, root=root)
         return stack.enter_context(Engine.open(config, self._engine.job, lender=self._lender))
 

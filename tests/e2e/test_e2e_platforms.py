@@ -235,7 +235,26 @@ def test_check_and_lock_look_at_every_platform(
     assert set(locked) == {f"{registry.host}/{architecture}:1" for architecture in ("amd64", "arm64")}
     (project / "Dockerfile").write_text("FROM scratch\nCOPPY a /\n")
     assert pybuild("check", *_PLATFORMS, project, code=1).out.count("error[") == 1
-    assert "error[unsupported]" in pybuild("verify", *_PLATFORMS, project, code=1).err
+
+
+def test_every_platform_is_verified(pybuild: Pybuild, write: Write) -> None:
+    """Each is built again, and compared with the image of the index that is for it."""
+    text = "FROM --platform=$BUILDPLATFORM busybox\nARG TARGETARCH\nRUN echo $TARGETARCH > /a\n"
+    project = write(text)
+    epoch = {"SOURCE_DATE_EPOCH": "1700000000"}
+    options = ("--rewrite-timestamp", *_PLATFORMS[:2])
+    pybuild.build(project, *options, "-t", "several", env=epoch)
+    said = pybuild("verify", *options, "-t", "several", project, env=epoch).out.splitlines()
+
+    assert said[::2] == ["linux/amd64:", "linux/arm64:"]
+    assert [line.partition(":")[0] for line in said[1::2]] == ["identical", "identical"]
+    assert said[1] != said[3]
+    (project / "Dockerfile").write_text(
+        f"{text}RUN [ $TARGETARCH = amd64 ] || cat /proc/sys/kernel/random/uuid > /when\n"
+    )
+    done = pybuild("verify", *options, project, env=epoch, code=1)
+    assert "identical" in done.out.partition("linux/arm64:")[0]
+    assert "/when: content" in done.out.partition("linux/arm64:")[2]
 
 
 def test_platforms_that_nothing_emulates(pybuild: Pybuild, write: Write) -> None:
