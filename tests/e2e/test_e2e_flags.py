@@ -23,16 +23,12 @@ RUN echo second > /second
 
 # What `docker buildx build --help` (and, with BUILDX_EXPERIMENTAL=1, its hidden part) lists and we lack,
 # with a value that Docker would take.
-_REFUSED = {
-    "--attest": "type=sbom",
-    "--builder": "default", "--cache-from": "user/app:cache",
-    "--cache-to": "type=inline", "--call": "check",
-    "--provenance": "false", "--sbom": "true",
-}  # fmt: skip
+_REFUSED = {"--builder": "default", "--call": "check"}
 _BUILT = (
-    "--add-host --allow --annotation --build-arg --build-context --cgroup-parent --check --file --iidfile"
-    " --label --load --metadata-file --network --no-cache --no-cache-filter --output --platform --progress"
-    " --pull --push --quiet --secret --shm-size --ssh --tag --target --ulimit"
+    "--add-host --allow --annotation --attest --build-arg --build-context --cache-from --cache-to"
+    " --cgroup-parent --check --file --iidfile --label --load --metadata-file --network --no-cache"
+    " --no-cache-filter --output --platform --progress --provenance --pull --push --quiet --sbom --secret"
+    " --shm-size --ssh --tag --target --ulimit"
 ).split()
 _BUILDX = (
     "--add-host --allow --annotation --attest --build-arg --build-context --builder --cache-from --cache-to"
@@ -176,15 +172,15 @@ def test_iidfile(pybuild: Pybuild, write: Write, tmp_path: Path) -> None:
 
 
 def test_platform(pybuild: Pybuild, write: Write, tmp_path: Path) -> None:
-    """--platform is the image's platform and TARGETPLATFORM; several are refused."""
+    """--platform is the image's platform and TARGETPLATFORM; one that cannot be is named."""
     context = write("FROM scratch\nARG TARGETPLATFORM\nLABEL for=$TARGETPLATFORM\n")
     pybuild.build(context, "--platform", "linux/arm64", "-t", "arm")
-    failed = pybuild.build(context, "--platform=linux/arm64,linux/amd64", code=1)
+    failed = pybuild.build(context, "--platform=linux/arm64,a/b/c/d", code=1)
 
     image = read_archive(pybuild.save("arm", tmp_path / "arm.tar"))
     assert image.config["architecture"] == "arm64"
     assert image.config["config"]["Labels"] == {"for": "linux/arm64"}
-    assert "--platform" in failed.err
+    assert "a/b/c/d" in failed.err
 
 
 def test_pull(pybuild: Pybuild, write: Write) -> None:
