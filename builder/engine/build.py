@@ -184,6 +184,7 @@ def build(
             exported = exporter.export(built, request.outputs)
             provenances = attester.described(request.described_provenance)
             saved, pushed = sharing.saved(), request.outputs.pushed(tags)
+            sharing.hand_over([each.top for each in built], pushed)
             written = sharing.export(layers, main.platform, pushed, record.steps())
     return BuildOutcome(main.image, tags, exported, build_id, provenances, saved, written)
 

@@ -169,6 +169,9 @@ class Snapshotter(Protocol):
     def origin(self, name: str) -> str:
         """The repository that a layer's stored form can be fetched from; "" if none is known."""
 
+    def set_origin(self, name: str, origin: str) -> None:
+        """Fetch a layer's stored form from there from now on."""
+
     def directory(self, name: str) -> str:
         """The upper directory of a committed snapshot that was built here or unpacked; or that it shares."""
 

@@ -312,6 +312,10 @@ class OverlaySnapshotter:
         row = self._database.row("SELECT origin FROM snapshots WHERE name = ?", (name,))
         return text(row[0]) if row and row[0] else ""
 
+    def set_origin(self, name: str, origin: str) -> None:
+        """See Snapshotter."""
+        self._database.run("UPDATE snapshots SET origin = ? WHERE name = ?", (origin, name))
+
     def is_ready(self, name: str) -> bool:
         """See Snapshotter."""
         row = self._database.row("SELECT is_ready FROM snapshots WHERE name = ?", (name,))

@@ -296,3 +296,33 @@ def test_clamped_tree_is_unpacked_when_needed(store: Store) -> None:
 
     assert files(store, clamped.name) == ["base", "clamped"]
     assert store.unpacked == [clamped.same_as]
+
+
+def test_stored_layer_over_another_parent(store: Store) -> None:
+    """It is the same blob there, unpacked once for both, and known by its chain where that can be told."""
+    layer, below = store.layer(b"x"), store.layer(b"base")
+    shared = store.snapshots.share(below.name, layer.name)
+    built = store.snapshots.share(store.tree({"a": b"built"}).name, layer.name)
+    assert layer.diff_id is not None
+    assert below.diff_id is not None
+    assert layer.layer is not None
+    known = store.snapshots.add_layer(
+        below.name, layer.diff_id, chain_ids((below.diff_id, layer.diff_id))[1], layer.layer, "", 1.0
+    )
+
+    assert (shared.layer, shared.diff_id, shared.depth) == (layer.layer, layer.diff_id, 2)
+    assert known.name == shared.name
+    assert store.snapshots.is_intact(shared.name)
+    assert store.unpacked == []
+    assert files(store, shared.name) == ["base", "x"]
+    assert files(store, built.name) == ["a", "x"]
+    assert store.unpacked.count(layer.name) == 1
+
+
+def test_origin_can_change(store: Store) -> None:
+    """A layer is fetched from where it was last said to be."""
+    layer = store.layer(b"x")
+    before = store.snapshots.origin(layer.name)
+    store.snapshots.set_origin(layer.name, "registry.example/app")
+
+    assert (before, store.snapshots.origin(layer.name)) == ("", "registry.example/app")

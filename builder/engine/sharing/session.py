@@ -165,6 +165,15 @@ class Sharing:
 
         return with_cache(config, self, converted.definition, chain, epoch_s=converted.epoch_s)
 
+    def hand_over(self, tops: Sequence[str], pushed: Sequence[Reference]) -> None:
+        """Layers that stayed at a cache are fetched from where the image is: caches go sooner than images."""
+        origins = {imported.remote.origin for imported in self._imports}
+        snapshots = self.engine.snapshots
+        for snapshot in (each for top in tops for each in snapshots.chain(top)) if pushed and origins else ():
+            is_here = snapshot.layer is None or self._has(snapshot.layer.digest)
+            if not is_here and snapshots.origin(snapshot.name) in origins:
+                snapshots.set_origin(snapshot.name, pushed[0].repository)
+
     def export(
         self,
         layers: Layers,
