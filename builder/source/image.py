@@ -112,14 +112,17 @@ class RegistryImages:
 
             while True:
                 try:
-                    with self._content.resumed(layer.digest) as writer:
+                    stop = cancel or job.cancel
+                    with self._content.resumed(layer.digest, stop) as writer:
+                        if writer is None:  # another command has brought it
+                            return
                         self._registry().fetch_blob(
                             reference,
                             layer,
                             writer.write,
                             known=known(writer),
                             progress=progress,
-                            cancel=cancel or job.cancel,
+                            cancel=stop,
                         )
                         writer.commit(expected=layer.digest)
                         return

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from builder.core.digest import Digest, DigestMismatch
+from builder.core.job import Cancel
 from builder.store.interface import BlobNotFound
+from builder.store.polling import poll_until
 from builder.store.state import StateDir, locked_file
 
 _numbers = itertools.count()
@@ -61,14 +63,28 @@ class LocalContentStore:
                     os.unlink(scratch)
 
     @contextlib.contextmanager
-    def resumed(self, digest: Digest) -> Iterator[LocalBlobWriter]:
+    def resumed(self, digest: Digest, cancel: Cancel) -> Iterator[LocalBlobWriter | None]:
         """See ContentStore."""
         path = self._state.partial / f"{digest.algorithm}-{digest.hex}"
-        with locked_file(path) as file:
-            if file is None:
-                with self.writer() as writer:
-                    yield writer
+        with contextlib.ExitStack() as stack:
+            file: BinaryIO | None = None
+
+            def is_mine_or_there() -> bool:
+                nonlocal file
+                if self.size(digest) is None:
+                    with contextlib.ExitStack() as attempt:
+                        file = attempt.enter_context(locked_file(path))
+                        if file is not None:
+                            stack.push(attempt.pop_all())
+                return file is not None or self.size(digest) is not None
+
+            poll_until(is_mine_or_there, cancel)
+            if self.size(digest) is not None:
+                if file is not None:  # it came before the lock, which made an empty file
+                    path.unlink(missing_ok=True)
+                yield None
                 return
+            assert file is not None, "whoever need not wait has the lock"
             try:
                 yield LocalBlobWriter(self, path, file)
             except (DigestMismatch, OSError):

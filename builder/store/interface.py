@@ -69,11 +69,11 @@ class ContentStore(Protocol):
     def writer(self) -> AbstractContextManager[BlobWriter]:
         """Without a commit it leaves no trace."""
 
-    def resumed(self, digest: Digest) -> AbstractContextManager[ResumedWriter]:
+    def resumed(self, digest: Digest, cancel: Cancel) -> AbstractContextManager[ResumedWriter | None]:
         """A writer that goes on where an earlier one of that blob stopped, whatever stopped it.
 
         What it has stays for the next one, unless it turns out wrong or the disk is full. While another one
-        has it, it begins with nothing and leaves nothing.
+        has it, this waits; None: that one has brought the blob. Raises Cancelled.
         """
 
     def put(self, data: bytes) -> Digest:

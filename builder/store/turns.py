@@ -13,17 +13,13 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import threading
 from io import FileIO
 from pathlib import Path
 
 from builder.core.digest import Digest
 from builder.core.job import Cancel
+from builder.store.polling import poll_until
 from builder.store.state import StateDir, is_still, try_lock
-
-# A process that waits for a flock cannot be told to stop, so it looks again: soon, for most steps are short.
-_FIRST_POLL_S = 0.005
-_LAST_POLL_S = 0.1
 
 
 class LocalTurn:
@@ -70,16 +66,7 @@ class LocalTurns:
 
     def wait(self, key: Digest, cancel: Cancel) -> None:
         """See Turns."""
-        over = threading.Event()
-        forget = cancel.on_cancel(over.set)
-        poll_s = _FIRST_POLL_S
-        try:
-            while not self._is_free(key):
-                over.wait(poll_s)
-                cancel.check()
-                poll_s = min(_LAST_POLL_S, poll_s * 1.5)
-        finally:
-            forget()
+        poll_until(lambda: self._is_free(key), cancel)
 
     def sweep(self) -> None:
         """Take away the files of holders that were killed."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from builder.core.descriptor import OCI_LAYER_GZIP
-from tests.support.cli import BUG, Pybuild
+from tests.support.cli import BUG, Pybuild, finish
 from tests.support.faulty import Fault, all_of
 from tests.support.registry import FakeRegistry
 from tests.support.stores import Write
@@ -296,6 +296,21 @@ def test_pull_goes_on_where_another_process_stopped(
         ("GET", None),  # the config
         ("GET", f"bytes={5 << 20}-"),
     ]
+    assert other.run(image, "cat", "/a", "/c") == "a\nc\n"
+    assert list((other.root / "partial-v1").iterdir()) == []
+
+
+def test_pulls_at_one_time_fetch_each_layer_once(
+    pybuild: Pybuild, other: Pybuild, registry: FakeRegistry, image: str
+) -> None:
+    """Whoever comes second waits for the first, and one that is killed is followed by the next."""
+    pybuild("push", image)
+    registry.log.clear()
+    outcomes = [finish(process) for process in [other.start("pull", image) for _ in range(4)]]
+
+    assert [outcome.code for outcome in outcomes] == [0] * 4, outcomes
+    fetched = [r.path.rpartition("/")[2] for r in registry.log if r.method == "GET" and "/blobs/" in r.path]
+    assert {layer: fetched.count(layer) for layer in _layers(registry)} == dict.fromkeys(_layers(registry), 1)
     assert other.run(image, "cat", "/a", "/c") == "a\nc\n"
     assert list((other.root / "partial-v1").iterdir()) == []
 
