@@ -68,6 +68,9 @@ class KeyInputs:
         """None: something else, such as what an older pybuild kept, or a cache from elsewhere holds."""
         try:
             document = json.loads(data)
+            if b"\\u" in data:
+                # Half a character raises, which no output takes; names that are no UTF-8 do not.
+                json.dumps(document, ensure_ascii=False).encode("utf-8", "surrogateescape")
             parts = tuple(KeyPart(**part) for part in document["inputs"])
             for part in parts:
                 Digest.parse(part.digest)

@@ -77,7 +77,11 @@ class BuildRecord:
             numbers = {step.digest: number for number, step in enumerate(self.steps)}
             document["steps"] = [_step_document(step, numbers) for step in self.steps]
         text = json.dumps(document, separators=(",", ":"), ensure_ascii=False)
-        return text.encode("utf-8", "surrogateescape")
+        try:
+            return text.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:
+            # Half a character, out of somebody else's JSON that a message repeats.
+            return text.encode("utf-8", "surrogatepass")
 
     @classmethod
     def decode(cls, id: str, started_at: float, data: bytes) -> BuildRecord:

@@ -82,6 +82,13 @@ def test_record_survives_the_store(shelf: BuildShelf) -> None:
     assert [record] == shelf.all()
 
 
+def test_half_a_character_in_a_message(shelf: BuildShelf) -> None:
+    """JSON of others can have it, and errors repeat it; the build is on record all the same."""
+    shelf.put(BuildRecord(id="a", started_at=1.0, dockerfile="# \ud800 and \udcff"))
+
+    assert shelf.find("a").dockerfile.startswith("# ")
+
+
 def test_records_of_earlier_versions_are_read() -> None:
     """A record without steps is one of a build that was done."""
     record = BuildRecord.decode("0a", 1.0, b'{"image":"sha256:i","tags":["x"],"seen":[["a","b","c"]]}')

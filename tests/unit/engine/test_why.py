@@ -110,6 +110,7 @@ def test_inputs_come_back() -> None:
         b"", b"op sha256:00", b"[]", b"{}", b"\xff", b"[" * 100_000,
         found.encode().replace(digest.encode(), b"../etc"),
         found.encode().replace(b'"[1/2] FROM x"', b"[]"),
+        found.encode().replace(b"[1/2] FROM x", b"\\ud800"),
     ]  # fmt: skip
 
     assert KeyInputs.decode(found.encode()) == found
