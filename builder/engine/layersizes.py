@@ -31,7 +31,10 @@ def _measured(engine: Engine, snapshot: Snapshot) -> int | None:
     is_lowest = not snapshot.parent
     name = snapshot.same_as or snapshot.clamp_of or snapshot.name
     if engine.snapshots.is_ready(name):
-        return stored_bytes(engine.snapshots.directory(name), counts_links=is_lowest)
+        try:
+            return stored_bytes(engine.snapshots.directory(name), counts_links=is_lowest)
+        except FileNotFoundError:
+            return None  # somebody removes the image meanwhile
     if snapshot.layer is None or engine.content.size(snapshot.layer.digest) is None:
         return None
     try:
