@@ -356,3 +356,19 @@ def test_failing_export(pybuild: Pybuild, registry: FakeRegistry, write: Write) 
     assert "error[registry-denied]" in failed.err
     assert pybuild.run("again", "cat", "/x") == "x\n"
     assert "unsupported" in pybuild.build(project, "--cache-to", "type=s3,bucket=b", code=1).err
+
+
+def test_secrets_do_not_travel(pybuild: Pybuild, write: Write, tmp_path: Path) -> None:
+    """Neither those of mounts nor values of arguments that are named like one."""
+    project = write(
+        "FROM busybox\nARG API_TOKEN\nARG LEVEL\nRUN --mount=type=secret,id=key test -s /run/secrets/key\n"
+    )
+    (tmp_path / "key").write_text("canary-of-a-mount")
+    pybuild.build(
+        project, "--secret", f"id=key,src={tmp_path}/key", "--build-arg", "API_TOKEN=canary-of-an-argument",
+        "--build-arg", "LEVEL=seen-as-it-is", "--cache-to", f"type=local,dest={tmp_path}/cache,mode=max",
+    )  # fmt: skip
+    written = b"".join(path.read_bytes() for path in (tmp_path / "cache").rglob("*") if path.is_file())
+
+    assert b"seen-as-it-is" in written
+    assert b"canary" not in written
