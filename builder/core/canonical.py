@@ -16,7 +16,6 @@ from typing import Any, TypeAlias
 from builder.core.digest import Digest
 
 _UNHASHED = "pybuild.unhashed"
-_LONGEST_TEXT = 4096  # bytes of data that ``plain`` shows as they are
 
 Plain: TypeAlias = "bool | int | str | list[Plain] | dict[str, Plain] | None"
 
@@ -41,7 +40,7 @@ def digest_of(value: object) -> Digest:
 def plain(value: object) -> Plain:
     """What of a value counts, as JSON has it, for people to compare: what ``encode`` leaves out is not there.
 
-    Data that is no short text is shown as its digest.
+    Data is shown as its digest: it may be a here-document with secrets in it.
     """
     match value:
         case None | bool() | int() | str():
@@ -49,7 +48,7 @@ def plain(value: object) -> Plain:
         case enum.Enum():
             return plain(value.value)
         case bytes():
-            return _plain_data(value)
+            return {"digest": str(Digest.of(value)), "size": len(value)}
         case Digest():
             return str(value)
         case tuple():
@@ -66,15 +65,6 @@ def plain(value: object) -> Plain:
                 "is": type(value).__name__,
                 **{name: plain(item) for name, item, default in counted if item != default},
             }
-
-
-def _plain_data(data: bytes) -> Plain:
-    if len(data) <= _LONGEST_TEXT:
-        try:
-            return data.decode()
-        except UnicodeDecodeError:
-            pass
-    return {"digest": str(Digest.of(data)), "size": len(data)}
 
 
 def _encode(value: object, out: list[bytes]) -> None:

@@ -315,15 +315,18 @@ def test_what_was_replaced_by_an_older_format(builder: Builder, tmp_path: Path) 
 
 
 def test_values_with_a_secrets_name_are_not_kept(builder: Builder, tmp_path: Path) -> None:
-    """The plain inputs of a key hold a digest in their place."""
-    text = "FROM busybox\nARG API_TOKEN\nENV OPEN=shown\nRUN echo secrets\n"
+    """The plain inputs of a key hold a digest in their place, and names of steps do not show them."""
+    text = (
+        "FROM busybox\nARG API_TOKEN\nENV OPEN=shown\nRUN echo $API_TOKEN $OPEN >/dev/null\n"
+        "COPY <<E /x\n$API_TOKEN\nE\nRUN cat /x >/dev/null\n"
+    )
     builder.build(write_project(tmp_path / "secrets", text), build_args=["API_TOKEN=hunter2"])
 
     kept = b"".join(
         bytes(str(row[0]), "utf-8") for row in builder.engine.database.rows("SELECT inputs FROM records")
     )
 
-    assert b"shown" in kept
+    assert b"echo **** shown" in kept
     assert b"hunter2" not in kept
 
 

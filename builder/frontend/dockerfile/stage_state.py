@@ -8,6 +8,7 @@ from typing import Self
 
 from builder.core.image import History, ImageConfig
 from builder.core.platform import Platform
+from builder.core.secretnames import looks_secret
 from builder.frontend.dockerfile.instructions import Copy, Instruction, Run, Workdir
 from builder.frontend.dockerfile.node import Node, Word
 from builder.frontend.dockerfile.scope import Scope
@@ -104,9 +105,13 @@ class StageState:
     def instruction_name(
         self, node: Node, *, is_trigger: bool, summary: str = "", secrets: Iterable[str] = ()
     ) -> str:
-        """The step name of an instruction, expanded as far as can be; ``secrets`` are variables to hide."""
+        """The step name of an instruction, expanded as far as can be.
+
+        ``secrets`` are variables to hide; those that have a secret's name are, too.
+        """
         is_run = node.keyword == "run"
-        env = {**self.env, **dict.fromkeys(secrets, "****")}
+        hidden = [name for name in self.env if looks_secret(name)]
+        env = {**self.env, **dict.fromkeys((*hidden, *secrets), "****")}
         text = self.scope.shown(node.original.strip() + summary, env, is_run=is_run)
         return self.step_name(f"ONBUILD {text}" if is_trigger else text)
 
