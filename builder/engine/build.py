@@ -23,7 +23,6 @@ from builder.engine.attestations import Attester
 from builder.engine.deadline import deadline
 from builder.engine.history.collect import recorded
 from builder.engine.history.shelf import BuildShelf
-from builder.engine.leaks import refuse_leaks
 from builder.engine.logs import LoggingProgress
 from builder.engine.outputs import Exported, Exporter, Outputs
 from builder.engine.platforms import Built, check_executable, convert, main_image
@@ -167,7 +166,10 @@ def build(
                 on_key=sharing.note_key,
             )
             results = solver.solve_all(definition, [each.definition.target for each in conversions], job)
-            refuse_leaks(engine, used, record.steps(), shelf.logs(build_id))
+            if used.values:
+                from builder.engine.leaks import refuse_leaks
+
+                refuse_leaks(engine, used, record.steps(), shelf.logs(build_id))
             built = []
             for converted, result, clamped in zip(conversions, results, clamps, strict=True):
                 top = snapshot_of(result) if result is not None else ""

@@ -9,24 +9,17 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from builder.core.digest import Digest
-from builder.core.errors import Kind, PybuildError
 from builder.core.image import History, ImageConfig
 from builder.core.reference import Reference
 from builder.core.times import moment, rfc3339
 from builder.engine.assemble import Engine
+from builder.engine.filters import InvalidFilter
 from builder.engine.layersizes import image_size, layer_size
 from builder.store.interface import Image
 
 _FILTERS = ("before", "dangling", "label", "reference", "since", "until")
 _TRUE, _FALSE = ("1", "true", "True", "TRUE", "t", "T"), ("0", "false", "False", "FALSE", "f", "F")
 _NEVER = "0001-01-01T00:00:00Z"  # Go's zero time
-
-
-class InvalidFilter(PybuildError):
-    """`--filter` asks for something that cannot be asked."""
-
-    kind = Kind.INVALID
-    code = "invalid-filter"
 
 
 class ListedImage(NamedTuple):

@@ -32,8 +32,6 @@ def refuse_leaks(engine: Engine, used: UsedSecrets, steps: Sequence[StepRecord],
     Raises SecretLeaked for the first one; then the log is gone in which it was, and what ran is forgotten, so
     that no later build hits it.
     """
-    if not used.values:
-        return
     from builder.fs.needles import Needles
 
     needles = Needles(used.values)

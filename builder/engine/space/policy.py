@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from builder.core.suggest import closest
-from builder.engine.imagelist import InvalidFilter
+from builder.engine.filters import InvalidFilter
 from builder.store.holdings import KINDS, Holdings, Thing
 
 # BuildKit's names for what there is here, in filters.

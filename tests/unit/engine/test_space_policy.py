@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from builder.engine.imagelist import InvalidFilter
+from builder.engine.filters import InvalidFilter
 from builder.engine.space.policy import Policy, judge, read_filters
 from builder.store.holdings import KINDS, Holdings, Node, Thing
 
