@@ -14,16 +14,19 @@ _MOST_LOOKED_AT = 25
 def earlier_builds(
     records: Iterable[BuildRecord], project: object, names: Sequence[str]
 ) -> list[BuildRecord]:
-    """The latest builds of the project, latest first; else the one that has most steps in common, if half."""
+    """The latest builds of the project, latest first; else the one that has most steps in common, if half.
+
+    Bases do not count: they are those of many projects.
+    """
     own: list[BuildRecord] = []
     best: tuple[int, BuildRecord] | None = None
-    wanted = {text_of(name) for name in names}
+    wanted = {text for name in names if not (text := text_of(name)).startswith("FROM ")}
     for number, record in enumerate(records):
         if record.project == project:
             own.append(record)
         elif not own and record.steps:
             common = len(wanted & {text_of(step.name) for step in record.steps})
-            if common * 2 >= len(wanted) and (best is None or common > best[0]):
+            if common and common * 2 >= len(wanted) and (best is None or common > best[0]):
                 best = common, record
         if len(own) == _MOST_BUILDS or number + 1 == _MOST_LOOKED_AT:
             break

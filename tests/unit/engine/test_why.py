@@ -183,6 +183,14 @@ def test_without_one_the_most_similar_build() -> None:
     assert earlier_builds(records, ("/here", None, None), ["D", "E"]) == []
 
 
+def test_a_base_in_common_is_no_earlier_build() -> None:
+    """Another Dockerfile on the same base has nothing to say of what this one adds."""
+    base = "[1/2] FROM docker.io/library/busybox:latest"
+    records = [record("1", "/there", base, "[2/2] RUN make")]
+
+    assert earlier_builds(records, ("/here", None, None), [base, "[2/2] RUN test"]) == []
+
+
 def test_summary() -> None:
     """One line: the first, and how many more."""
     first, second = Cause(kind="new", text="one"), Cause(kind="new", text="two")
