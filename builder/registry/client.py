@@ -28,7 +28,7 @@ from builder.registry.interface import (
 )
 from builder.registry.manifest import parse_manifest
 from builder.registry.receive import BlobReceiver
-from builder.registry.retry import EndpointFailed, again
+from builder.registry.retry import TRANSIENT_LIMIT, EndpointFailed, again
 from builder.registry.tags import tags_at
 from builder.registry.words import printable
 
@@ -78,6 +78,9 @@ class HttpRegistryClient:
         def attempt(endpoint: Endpoint) -> FetchedManifest:
             answer = self._ask_manifest(endpoint, reference, "GET", cancel)
             raw = read_capped(answer, endpoint, MAX_MANIFEST, cancel)
+            if not raw:
+                # As of a connection that ends within the head: to the parser the head ends there.
+                raise EndpointFailed(endpoint, "the answer is empty", limit=TRANSIENT_LIMIT)
             return _checked_manifest(reference, answer.response.headers, raw)
 
         fetched = self._anywhere(reference, attempt, cancel=cancel)

@@ -133,7 +133,9 @@ class Transport:
                 context = None
                 if needs_tls:
                     context = _tls(endpoint, certificates, is_verified=is_verified, ca=ca)
-                pool = self._pools[key] = _new_pool(context, proxy)
+                from builder.registry.pools import new_pool
+
+                pool = self._pools[key] = new_pool(context, proxy)
             return pool
 
     def _proxy(self, scheme: str, netloc: str, hostname: str) -> str:
@@ -188,22 +190,6 @@ def _origin(url: str) -> tuple[str, str]:
 def _authority(url: str) -> str:
     parts = urlsplit(url)
     return f"{(parts.hostname or '').lower()}:{parts.port or {'http': 80, 'https': 443}.get(parts.scheme)}"
-
-
-def _new_pool(context: ssl.SSLContext | None, proxy: str) -> urllib3.PoolManager:
-    import urllib3
-
-    if not proxy:
-        return urllib3.PoolManager(num_pools=32, maxsize=16, ssl_context=context)
-    parts = urlsplit(proxy)
-    headers = None
-    if parts.username is not None:
-        from urllib.parse import unquote
-
-        login = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        headers = urllib3.make_headers(proxy_basic_auth=login)
-    bare = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-    return urllib3.ProxyManager(bare, proxy_headers=headers, num_pools=32, maxsize=16, ssl_context=context)
 
 
 def _tls(endpoint: Endpoint, certificates: Certificates, *, is_verified: bool, ca: str) -> ssl.SSLContext:

@@ -120,6 +120,9 @@ SURVIVED: dict[str, Fault] = {
     "reset-within-the-body": all_of(
         *(spoken(what, reset(head(Content_Length="900"), b"half"), times=1) for what in (_MANIFEST,)),
     ),
+    "closed-within-the-head": all_of(
+        *(spoken(what, raw(b"HTTP/1.1 200 OK\r\nContent-Le"), times=1) for what in (_MANIFEST, _BLOB))
+    ),
     "closed-without-a-word": all_of(lambda r: r.drop(_MANIFEST), lambda r: r.drop(_BLOB)),
     "no-http": spoken(_MANIFEST, raw(b"SSH-2.0-OpenSSH_9.2\r\n"), times=1),
     "manifest-cut": lambda r: r.truncate(_MANIFEST, 20),
@@ -209,6 +212,7 @@ FAILED: dict[str, Failed] = {
     "stalls": _forever(_MANIFEST, Trickle(head(Content_Length="90"), b""), UNAVAILABLE, "silent"),
     "stalls-before-the-head": _forever(_MANIFEST, Trickle(b"", b""), UNAVAILABLE, "silent"),
     "manifest-trickles": _forever(_MANIFEST, Trickle(head(Content_Length="9999")), UNAVAILABLE, "bytes in"),
+    "head-trickles": _forever(_MANIFEST, Trickle(b"HTTP/1.1 200 OK\r\nX: ", b"x"), UNAVAILABLE, "silent"),
     "blob-trickles": _forever(_BLOB, Trickle(head()), UNAVAILABLE, "bytes in"),
     "error-trickles": _forever(
         _MANIFEST, Trickle(head("418 Teapot", Content_Length="9999")), UNAVAILABLE, "418 Teapot", 1
@@ -459,7 +463,7 @@ def _raw(data: bytes) -> Callable[[FakeRegistry], bytes]:
 
 INVALID, BROKEN, UNSUPPORTED = "invalid-manifest", "broken-image", "unsupported-manifest"
 BAD: dict[str, Bad] = {
-    "empty": Bad(_raw(b""), INVALID),
+    "empty": Bad(_raw(b""), UNAVAILABLE, "empty"),
     "half-of-json": Bad(_raw(b'{"schemaVersion": 2, "config'), INVALID),
     "a-list": Bad(_raw(b"[]"), INVALID),
     "not-utf-8": Bad(_raw(b'{"schemaVersion": 2, "mediaType": "\xff"}'), INVALID),
@@ -543,7 +547,7 @@ def test_bad_documents(name: str, place: Place) -> None:
     place.registry.log.clear()
     failed = place.command("pull", place.name, code=1)
 
-    _check_failed(place, Failed(lambda r: None, row.code, row.words), failed.err)
+    _check_failed(place, Failed(lambda r: None, row.code, row.words, 5), failed.err)
     assert json.loads(place.command("inspect", place.name).out)[0]["Id"] == good
     place.registry.push_manifest("app", "1", raw_manifest, OCI_MANIFEST)
     place.command("pull", place.name)
