@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable
@@ -12,9 +13,13 @@ from builder.cli.settings import Settings
 if TYPE_CHECKING:
     from builder.engine.early import Launcher
 
+_GARBAGE_THRESHOLD = 50_000  # objects; Python's own is 700
+
 
 def main() -> None:
     """Run the command line of this process and exit with its code."""
+    # Modules are full of cycles that stay: looking for garbage among them costs a short command dearly.
+    gc.set_threshold(_GARBAGE_THRESHOLD)
     arguments = sys.argv[1:]
     launcher = None
     uid = os.geteuid()

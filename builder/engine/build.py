@@ -19,7 +19,6 @@ from builder.core.limits import StepSettings
 from builder.core.platform import Platform
 from builder.core.reference import Reference
 from builder.engine.assemble import Engine
-from builder.engine.attestations import Attester
 from builder.engine.deadline import deadline
 from builder.engine.history.collect import recorded
 from builder.engine.history.shelf import BuildShelf
@@ -180,11 +179,15 @@ def build(
             _publish(engine, built, request.outputs, tags)
             record.note_image(str(main.image), tags)
             made = dict(zip(built, conversions, strict=True))
-            attester = Attester(engine, job, request, prepared, recorder, made, started_at=started_at)
+            attester: Attester | None = None
+            if wanted or request.described_provenance:
+                from builder.engine.attestations import Attester
+
+                attester = Attester(engine, job, request, prepared, recorder, made, started_at=started_at)
             ahead.finish()
             exporter = Exporter(engine, job, layers, tags, attester if wanted else None)
             exported = exporter.export(built, request.outputs)
-            provenances = attester.described(request.described_provenance)
+            provenances = attester.described(request.described_provenance) if attester else {}
             saved, pushed = sharing.saved(), request.outputs.pushed(tags)
             sharing.hand_over([each.top for each in built], pushed)
             written = sharing.export(layers, main.platform, pushed, record.steps())
