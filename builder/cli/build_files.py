@@ -29,7 +29,7 @@ def forget_image_id(file: Path) -> None:
 
 def write_image_id(file: Path, image: Digest) -> None:
     """The file of `--iidfile`, whole or not at all; without a line end, as Docker writes it."""
-    from builder.engine.outputs import write_document
+    from builder.engine.export import write_document
 
     write_document(file, str(image))
 
@@ -38,7 +38,7 @@ def write_metadata(
     file: Path, outcome: BuildOutcome, warnings: Sequence[Warned], environ: Mapping[str, str]
 ) -> None:
     """The document of `--metadata-file`; with the warnings if that variable of buildx asks for them."""
-    from builder.engine.outputs import describe, write_document
+    from builder.engine.export import describe, write_document
 
     document = {**describe(outcome.exported, outcome.image, outcome.id), **outcome.provenances}
     if environ.get(_WARNINGS, "").lower() in ("1", "t", "true"):  # as Go's strconv.ParseBool

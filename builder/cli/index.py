@@ -126,7 +126,7 @@ def _read(file: Path) -> str:
 
 
 def _describe(file: Path, created: Created, tags: Sequence[Reference]) -> None:
-    from builder.engine.outputs import write_document
+    from builder.engine.export import write_document
 
     document = {
         "containerimage.descriptor": {

@@ -20,10 +20,11 @@ from builder.core.platform import Platform
 from builder.core.reference import Reference
 from builder.engine.assemble import Engine
 from builder.engine.deadline import deadline
+from builder.engine.export import Exported, Exporter
 from builder.engine.history.collect import recorded
 from builder.engine.history.shelf import BuildShelf
 from builder.engine.logs import LoggingProgress
-from builder.engine.outputs import Exported, Exporter, Outputs
+from builder.engine.outputs import Outputs
 from builder.engine.platforms import Built, check_executable, convert, main_image
 from builder.engine.prepare import prepare
 from builder.engine.project import ContextModes
